@@ -1,0 +1,1 @@
+"""What a room says: identifiers, events, event bodies and the resolved membership."""
