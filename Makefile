@@ -1,0 +1,88 @@
+# Every target sets up what it needs: a private virtual environment in $(VENV) with the locked development dependencies.
+#
+#   make PYTHON=python3.13 VENV=.venv-3.13 test     another interpreter, beside the first environment
+#   make demo ARGS=--kill                           arguments for the program behind the target
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+ARGS   ?=
+
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCK  := requirements/dev.txt
+ROOMS := S1-figure1-v10 S1-figure1-v12
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check proto bench soak lock venv clean \
+        check-lint check-format check-types check-layers check-proto check-tree
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## play the recorded rooms of two homeservers through two services (ARGS=--kill: while killing them)
+	@set -e; for room in $(ROOMS); do $(BIN)/dmls demo --log examples/room-logs/$$room $(ARGS); done
+
+serve: $(READY) ## run one service on loopback (ARGS="--data DIR ...")
+	@$(BIN)/dmls serve $(ARGS)
+
+test: $(READY) ## run the tests on two cores; the whole suite also holds dmls/mls to 95 % of its branches (ARGS: a subset)
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	@$(BIN)/python -m scripts.coverage_gate
+else
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+endif
+
+check: check-lint check-format check-types check-layers check-proto check-tree ## everything that needs no test run: lint, types, layers, protos, generated code, lock, wheel
+
+# $(call step,name,command,what to do about it)
+define step
+@printf '%-8s' '$(1)'; \
+if out=$$($(2) 2>&1); then echo 'ok'; else echo 'FAILED'; printf '%s\n' "$$out"; echo 'hint: $(3)'; exit 1; fi
+endef
+
+check-lint: $(READY)
+	$(call step,lint,$(BIN)/ruff check .,$(BIN)/ruff check --fix mends most of these)
+
+check-format: $(READY)
+	$(call step,format,$(BIN)/ruff format --check .,$(BIN)/ruff format . mends this)
+
+check-types: $(READY)
+	$(call step,types,$(BIN)/mypy,the configuration is [tool.mypy] in pyproject.toml)
+
+check-layers: $(READY)
+	$(call step,layers,$(BIN)/lint-imports,arrows point down only: [tool.importlinter] in pyproject.toml draws them)
+
+check-proto: $(READY)
+	$(call step,proto,$(BIN)/buf lint proto,the rules are in proto/buf.yaml)
+
+check-tree: $(READY)
+	@$(BIN)/python -m scripts.checks
+
+proto: $(READY) ## make dmls/v1 anew from proto/
+	@$(BIN)/python -m scripts.proto
+
+bench: $(READY) ## run the benchmarks
+	@$(BIN)/python -m pytest benchmarks --benchmark-enable --timeout=0 $(ARGS)
+
+soak: $(READY) ## explore: every generated test with many new cases, then the demo under kills
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 2 -m hypothesis --timeout=0 $(ARGS)
+	@$(MAKE) --no-print-directory demo ARGS=--kill
+
+lock: $(READY) ## lock the development dependencies anew from pyproject.toml (ARGS=--upgrade: newest versions)
+	@CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --no-emit-trusted-host --allow-unsafe --strip-extras --all-extras $(ARGS) --output-file $(LOCK) pyproject.toml
+
+venv: $(READY) ## set up the environment and nothing else
+
+$(READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'dmls needs Python 3.11 or later: make PYTHON=/path/to/python3.11'; exit 1; }
+	@test -x $(BIN)/python || { echo 'setting up $(VENV)'; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Tools of the repository. Nothing here is part of the wheel."""

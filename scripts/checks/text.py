@@ -1,0 +1,41 @@
+"""Text that must not be committed: paths of one machine, hosts of package registries, work left undone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.checks.files import repository_files
+
+__all__ = ["problems"]
+
+_EVERYWHERE = {
+    "absolute path": re.compile(r"(?<![\w.$}*)])/(?:work|root|home|farm|Users)/"),
+    "host of a package registry": re.compile(r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\.(?:org|com|io)\b"),
+}
+_PYTHON = {
+    "work left undone": re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b|\bNotImplemented" r"Error\b"),
+    "skipped test": re.compile(r"\bpytest\.(?:skip|importorskip|xfail)\(|\bmark\.(?:skip|skipif|xfail)\b|\bunittest\.skip"),
+}
+_RECORDED = Path("examples") / "room-logs"
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def problems(root: Path) -> Iterator[str]:
+    """Name file, line and kind of each piece of text that must not be there. Recorded logs and binary files are left out."""
+    for path in repository_files(root):
+        text = None if path.is_relative_to(_RECORDED) else _text_of(root / path)
+        if text is None:
+            continue
+        patterns = _EVERYWHERE | _PYTHON if path.suffix in {".py", ".pyi"} else _EVERYWHERE
+        for number, line in enumerate(text.splitlines(), start=1):
+            for kind, pattern in patterns.items():
+                if pattern.search(line):
+                    yield f"{path}:{number}: {kind}"
