@@ -1,0 +1,1 @@
+"""Decentralised MLS for Matrix rooms."""

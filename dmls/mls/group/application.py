@@ -1,0 +1,100 @@
+"""Sending in an epoch: application data and proposals (RFC 9420, Sections 6 and 12.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dmls.errors import InvalidMessageError, StateError
+from dmls.ids import LeafIndex, ProposalRef
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.framing.private_message import protect_private
+from dmls.mls.framing.public_message import protect_public
+from dmls.mls.framing.signing import proposal_ref, sign_content
+from dmls.mls.group.leaf import Client
+from dmls.mls.group.process import receive_proposal
+from dmls.mls.group.state import GroupState, own_leaf
+from dmls.mls.messages.message import ApplicationData, AuthenticatedContent, FramedContent, Member, encode_message
+from dmls.mls.messages.proposal import ProposalBody
+from dmls.mls.messages.registry import WireFormat
+
+__all__ = ["SentMessage", "encrypt", "propose"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SentMessage:
+    """An encoded MLSMessage and the state after it; the state must be durable before the message leaves (SQ-07)."""
+
+    message: bytes
+    state: GroupState
+    ref: ProposalRef | None = None
+
+
+def _sign(
+    state: GroupState,
+    client: Client,
+    leaf_index: LeafIndex,
+    body: ApplicationData | ProposalBody,
+    authenticated_data: bytes,
+    wire_format: WireFormat,
+) -> AuthenticatedContent:
+    own_leaf(state, leaf_index)
+    context = state.public.context
+    content = FramedContent(context.group_id, context.epoch, Member(leaf_index), authenticated_data, body)
+    signature = sign_content(state.public.suite, wire_format, content, context, client.signature_private_key)
+    return AuthenticatedContent(wire_format, content, signature, None)
+
+
+def encrypt(
+    state: GroupState,
+    client: Client,
+    leaf_index: LeafIndex,
+    data: bytes,
+    random: Random,
+    *,
+    authenticated_data: bytes = b"",
+    padding_size: int = 0,
+) -> SentMessage:
+    """Encrypt application data as the member at `leaf_index`.
+
+    Raises:
+        NotAMemberError: the leaf is not an own one.
+        StateError: proposals wait to be committed first (CC-14).
+    """
+    if state.public.proposals:
+        raise StateError("proposals must be committed before application data", rule="CC-14")
+    content = _sign(state, client, leaf_index, ApplicationData(data), authenticated_data, WireFormat.PRIVATE_MESSAGE)
+    private, secret_tree = protect_private(
+        state.public.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding_size, random
+    )
+    return SentMessage(encode_message(private), replace(state, secret_tree=secret_tree))
+
+
+def propose(
+    state: GroupState,
+    client: Client,
+    leaf_index: LeafIndex,
+    proposal: ProposalBody,
+    random: Random,
+    *,
+    authenticated_data: bytes = b"",
+    wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
+    padding_size: int = 0,
+) -> SentMessage:
+    """Send a proposal; the state after remembers it, so that its sender too can commit it.
+
+    Raises:
+        NotAMemberError: the leaf is not an own one.
+    """
+    content = _sign(state, client, leaf_index, proposal, authenticated_data, wire_format)
+    group = state.public
+    if wire_format == WireFormat.PUBLIC_MESSAGE:
+        message = encode_message(protect_public(group.suite, content, group.context, state.secrets.membership_key))
+        sent = state
+    elif wire_format == WireFormat.PRIVATE_MESSAGE:
+        private, secret_tree = protect_private(
+            group.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding_size, random
+        )
+        message, sent = encode_message(private), replace(state, secret_tree=secret_tree)
+    else:
+        raise InvalidMessageError("a proposal is a public or a private message", rule="FRM-14")
+    return SentMessage(message, receive_proposal(sent, content), proposal_ref(group.suite, content))

@@ -1,0 +1,199 @@
+"""Making a commit (RFC 9420, Section 12.4.1).
+
+Nothing here changes a state. The result holds the child epoch and what becomes of the parent, and the caller decides when, and
+whether, they take effect (CC-05).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dmls.errors import InvalidCommitError
+from dmls.ids import LeafIndex
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.framing.private_message import protect_private
+from dmls.mls.framing.public_message import protect_public
+from dmls.mls.framing.signing import sign_content
+from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.leaf import Client, make_leaf_node
+from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.proposals import (
+    AppliedProposals,
+    apply_proposals,
+    check_proposal_list,
+    is_path_required,
+    resolve_proposals,
+)
+from dmls.mls.group.secrets import collect_psks, derive_child, regular_init, with_init_state
+from dmls.mls.group.state import GroupState, own_leaf
+from dmls.mls.group.transition import enter, provisional_context
+from dmls.mls.group.welcome import make_group_info, make_welcome
+from dmls.mls.messages.commit import Commit, ProposalReference
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.leaf_node import CommitSource, LeafNode
+from dmls.mls.messages.message import AuthenticatedContent, FramedContent, Member, encode_message
+from dmls.mls.messages.proposal import ProposalBody
+from dmls.mls.messages.registry import WireFormat
+from dmls.mls.messages.welcome import Welcome
+from dmls.mls.schedule.transcript import confirmation_tag, confirmed_transcript_hash
+from dmls.mls.tree.treekem import StagedPath, seal_path, stage_path
+
+__all__ = ["CommitOptions", "StagedCommit", "create_commit", "leaf_maker"]
+
+
+def _no_extensions(_content: AuthenticatedContent) -> Sequence[Extension]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """How to make a commit, where the defaults do not fit."""
+
+    authenticated_data: bytes = b""
+    wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE
+    force_path: bool = False
+    """Make a path also where the proposals need none."""
+    padding_size: int = 0
+    """Octets of padding, for a private message."""
+    signature_private_key: Secret | None = None
+    """The key of the committer's leaf in the current epoch, where the client brings a new one (CC-16)."""
+    group_info_extensions: Callable[[AuthenticatedContent], Sequence[Extension]] = _no_extensions
+    """Extensions of the GroupInfo, which may name the commit."""
+    welcome_with_tree: bool = True
+    policy: CredentialPolicy = OpenPolicy()
+    psks: PSKLookup | None = None
+    now: int | None = None
+    """Seconds since the epoch; turns lifetime checks of added key packages on (LN-12)."""
+    limits: Limits = DEFAULT_LIMITS
+
+
+_DEFAULT_OPTIONS = CommitOptions()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StagedCommit:
+    """A commit and everything that follows from it, none of it in effect yet."""
+
+    content: AuthenticatedContent
+    message: bytes
+    """The encoded MLSMessage."""
+    state: GroupState
+    """The new epoch."""
+    parent: GroupState
+    """The old epoch after the commit: init state and, for a private message, ratchet moved on."""
+    private_keys: Mapping[bytes, Secret]
+    """New private keys by public key."""
+    applied: AppliedProposals
+    group_info: GroupInfo
+    """GroupInfo of the new epoch, with external_pub and without the tree."""
+    welcome: Welcome | None
+
+
+def create_commit(
+    state: GroupState,
+    client: Client,
+    leaf_index: LeafIndex,
+    proposals: Sequence[ProposalBody | ProposalReference],
+    random: Random,
+    options: CommitOptions = _DEFAULT_OPTIONS,
+) -> StagedCommit:
+    """Make a commit of `proposals` as the member at `leaf_index`.
+
+    Raises:
+        NotAMemberError: the leaf is not an own one.
+        InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError: a proposal cannot be committed.
+    """
+    own_leaf(state, leaf_index)
+    group = state.public
+    sender = Member(leaf_index)
+    resolved = resolve_proposals(group, Commit(tuple(proposals), None), sender, options.limits)
+    check_proposal_list(group, resolved, leaf_index)
+    applied = apply_proposals(group, resolved, options.policy, now=options.now, limits=options.limits)
+    staged = None
+    if options.force_path or is_path_required(resolved):
+        staged = stage_path(applied.tree, leaf_index, leaf_maker(group, client, leaf_index), random)
+    tree = applied.tree if staged is None else staged.tree
+    commit = Commit(tuple(proposals), None)
+    if staged is not None:
+        context = provisional_context(group, applied, tree)
+        added = frozenset(index for index, _ in applied.added)
+        commit = replace(commit, path=seal_path(applied.tree, staged, added, context, random))
+    content = FramedContent(group.context.group_id, group.context.epoch, sender, options.authenticated_data, commit)
+    signing_key = options.signature_private_key or client.signature_private_key
+    signature = sign_content(group.suite, options.wire_format, content, group.context, signing_key)
+    unconfirmed = AuthenticatedContent(options.wire_format, content, signature, b"")
+    return _finish(state, client, leaf_index, applied, staged, unconfirmed, random, options)
+
+
+def leaf_maker(group: PublicGroup, client: Client, leaf_index: LeafIndex) -> Callable[[bytes, bytes], LeafNode]:
+    """Return what makes the committer's new leaf from its encryption key and parent hash (CC-07)."""
+
+    def make(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
+        source = CommitSource(parent_hash)
+        return make_leaf_node(
+            group.suite, client, encryption_key, source, group_id=group.context.group_id, leaf_index=leaf_index
+        )
+
+    return make
+
+
+def _finish(
+    state: GroupState,
+    client: Client,
+    leaf_index: LeafIndex,
+    applied: AppliedProposals,
+    staged: StagedPath | None,
+    unconfirmed: AuthenticatedContent,
+    random: Random,
+    options: CommitOptions,
+) -> StagedCommit:
+    group, suite = state.public, state.public.suite
+    tree = applied.tree if staged is None else staged.tree
+    confirmed = confirmed_transcript_hash(suite, group.interim_transcript_hash, unconfirmed)
+    untagged = enter(group, applied, tree, confirmed, b"")
+    own_leaves = state.own_leaves - {index for index, _ in applied.removed}
+    psks = collect_psks(state, applied.psk_ids, options.psks)
+    init = regular_init(state, None if staged is None else staged.last_path_secret)
+    child = derive_child(state, untagged, init, None if staged is None else staged.commit_secret, psks, own_leaves)
+    tag = confirmation_tag(suite, child.state.secrets.confirmation_key, confirmed)
+    content = replace(unconfirmed, confirmation_tag=tag)
+    new_state = replace(
+        child.state, public=enter(group, applied, tree, confirmed, tag), closed_by=applied.reinit
+    )
+    parent = with_init_state(state, child.parent_init_state)
+    message, parent = _frame(parent, content, random, options)
+    extensions = tuple(options.group_info_extensions(content))
+    group_info = make_group_info(new_state, client, leaf_index, extensions=extensions)
+    welcome = None
+    if applied.added:
+        welcome = make_welcome(
+            new_state,
+            client,
+            leaf_index,
+            child,
+            applied,
+            staged,
+            random,
+            extensions=extensions,
+            with_tree=options.welcome_with_tree,
+        )
+    keys = {} if staged is None else dict(staged.private_keys)
+    return StagedCommit(content, message, new_state, parent, keys, applied, group_info, welcome)
+
+
+def _frame(
+    parent: GroupState, content: AuthenticatedContent, random: Random, options: CommitOptions
+) -> tuple[bytes, GroupState]:
+    group = parent.public
+    if options.wire_format == WireFormat.PUBLIC_MESSAGE:
+        public = protect_public(group.suite, content, group.context, parent.secrets.membership_key)
+        return encode_message(public), parent
+    if options.wire_format != WireFormat.PRIVATE_MESSAGE:
+        raise InvalidCommitError("a commit is a public or a private message", rule="FRM-14")
+    private, secret_tree = protect_private(
+        group.suite, content, parent.secret_tree, parent.secrets.sender_data_secret, options.padding_size, random
+    )
+    return encode_message(private), replace(parent, secret_tree=secret_tree)

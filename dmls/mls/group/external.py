@@ -1,0 +1,141 @@
+"""Joining by external commit (RFC 9420, Section 12.4.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dmls.errors import InvalidCommitError, InvalidGroupInfoError
+from dmls.ids import LeafIndex
+from dmls.mls.codec import encode
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.framing.public_message import protect_public
+from dmls.mls.framing.signing import sign_content
+from dmls.mls.group.commit import CommitOptions, leaf_maker
+from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.leaf import Client
+from dmls.mls.group.proposals import (
+    AppliedProposals,
+    ResolvedProposal,
+    apply_proposals,
+    check_proposal_list,
+    check_replacement,
+)
+from dmls.mls.group.state import GroupState, open_epoch
+from dmls.mls.group.transition import add_joiner, enter, provisional_context
+from dmls.mls.group.validation import check_leaf_support
+from dmls.mls.group.welcome import make_group_info
+from dmls.mls.messages.commit import Commit
+from dmls.mls.messages.extensions import ExternalPub, read_extension
+from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.message import AuthenticatedContent, FramedContent, NewMemberCommit, encode_message
+from dmls.mls.messages.proposal import ExternalInit, PreSharedKey, ProposalBody, Remove
+from dmls.mls.messages.psk import PreSharedKeyID
+from dmls.mls.messages.registry import ExtensionType, WireFormat
+from dmls.mls.schedule.key_schedule import (
+    RFC9420_RULE,
+    InitSecretRule,
+    derive_joiner_secret,
+    derive_member_secrets,
+)
+from dmls.mls.schedule.psk import derive_psk_secret
+from dmls.mls.schedule.transcript import confirmation_tag, confirmed_transcript_hash
+from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.mls.tree.treekem import StagedPath, seal_path, stage_path
+
+__all__ = ["StagedExternalCommit", "create_external_commit"]
+
+_DEFAULT_OPTIONS = CommitOptions()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StagedExternalCommit:
+    """An external commit and the epoch it makes, not in effect yet."""
+
+    content: AuthenticatedContent
+    message: bytes
+    """The encoded MLSMessage."""
+    state: GroupState
+    leaf_index: LeafIndex
+    private_keys: Mapping[bytes, Secret]
+    applied: AppliedProposals
+    group_info: GroupInfo
+
+
+def create_external_commit(
+    group: PublicGroup,
+    group_info: GroupInfo,
+    client: Client,
+    random: Random,
+    *,
+    replaces: LeafIndex | None = None,
+    psks: Sequence[tuple[PreSharedKeyID, bytes]] = (),
+    rule: InitSecretRule = RFC9420_RULE,
+    options: CommitOptions = _DEFAULT_OPTIONS,
+) -> StagedExternalCommit:
+    """Join the followed epoch `group` with nobody's help; `replaces` is an old leaf of this client, removed in the same commit.
+
+    Raises:
+        InvalidGroupInfoError: the GroupInfo is of another epoch, or lacks external_pub (XC-01).
+        InvalidLeafNodeError, InvalidProposalError: the client does not fit the group.
+    """
+    if group_info.group_context != group.context:
+        raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="XC-12")
+    external_pub = read_extension(group_info.extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
+    if external_pub is None:
+        raise InvalidGroupInfoError("the GroupInfo has no external_pub", rule="XC-01")
+    suite = group.suite
+    suite.check_encryption_key(external_pub.external_pub)
+    kem_output, init_secret = suite.export_external_init_seal(external_pub.external_pub, random)
+    bodies: list[ProposalBody] = [ExternalInit(kem_output)]
+    if replaces is not None:
+        bodies.append(Remove(replaces))
+    bodies += [PreSharedKey(psk_id) for psk_id, _ in psks]
+    applied = _apply(group, bodies, options)
+    if applied.tree.find_signature_key(client.signature_key) is not None:
+        raise InvalidCommitError("the client is a member already", rule="XC-13")
+    staged, leaf_index, before = _stage(group, client, applied, random, options)
+    commit = Commit(
+        tuple(bodies),
+        seal_path(before, staged, frozenset(), provisional_context(group, applied, staged.tree), random),
+    )
+    framed = FramedContent(
+        group.context.group_id, group.context.epoch, NewMemberCommit(), options.authenticated_data, commit
+    )
+    signature = sign_content(
+        suite, WireFormat.PUBLIC_MESSAGE, framed, group.context, client.signature_private_key
+    )
+    unconfirmed = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, framed, signature, b"")
+    confirmed = confirmed_transcript_hash(suite, group.interim_transcript_hash, unconfirmed)
+    untagged = enter(group, applied, staged.tree, confirmed, b"")
+    context = encode(untagged.context)
+    joiner = derive_joiner_secret(suite, init_secret, staged.commit_secret, context)
+    _, epoch_secret = derive_member_secrets(suite, joiner, derive_psk_secret(suite, psks), context)
+    state = open_epoch(untagged, rule, epoch_secret, frozenset({leaf_index}), limits=options.limits)
+    tag = confirmation_tag(suite, state.secrets.confirmation_key, confirmed)
+    content = replace(unconfirmed, confirmation_tag=tag)
+    state = replace(state, public=enter(group, applied, staged.tree, confirmed, tag))
+    message = encode_message(protect_public(suite, content, group.context, None))
+    extensions = tuple(options.group_info_extensions(content))
+    info = make_group_info(state, client, leaf_index, extensions=extensions)
+    return StagedExternalCommit(content, message, state, leaf_index, dict(staged.private_keys), applied, info)
+
+
+def _apply(group: PublicGroup, bodies: Sequence[ProposalBody], options: CommitOptions) -> AppliedProposals:
+    resolved = [ResolvedProposal(body, NewMemberCommit()) for body in bodies]
+    check_proposal_list(group, resolved, None)
+    return apply_proposals(group, resolved, options.policy, now=options.now, limits=options.limits)
+
+
+def _stage(
+    group: PublicGroup, client: Client, applied: AppliedProposals, random: Random, options: CommitOptions
+) -> tuple[StagedPath, LeafIndex, RatchetTree]:
+    """Stage the joiner's path: its leaf enters at the place that the others will give it (XC-10, XC-17)."""
+    template = leaf_maker(group, client, LeafIndex(0))(b"", b"")
+    before, leaf_index = add_joiner(applied.tree, template)
+    staged = stage_path(before, leaf_index, leaf_maker(group, client, leaf_index), random)
+    check_leaf_support(staged.leaf_node, applied.extensions)
+    for _, removed in applied.removed:
+        check_replacement(options.policy, removed, staged.leaf_node)
+    return staged, leaf_index, before

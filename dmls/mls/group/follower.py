@@ -1,0 +1,156 @@
+"""The public half of an epoch, as anybody can follow it (RFC 9420, Section 12.4.3).
+
+A `PublicGroup` holds what no secret is needed for: the group context, the tree, the transcript and the proposals seen. It is
+the base of a member's state, and all there is for a server that must not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from immutables import Map
+
+from dmls.errors import InvalidGroupInfoError, InvalidMessageError, StaleEpochError, UnknownEpochError
+from dmls.ids import LeafIndex, ProposalRef
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.framing.signing import proposal_ref, verify_content
+from dmls.mls.group.validation import check_group_members, check_group_extensions
+from dmls.mls.messages import group_info as group_infos
+from dmls.mls.messages.commit import Commit
+from dmls.mls.messages.extensions import ExternalSenders, check_unique_types, read_extension
+from dmls.mls.messages.group_context import GroupContext
+from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.message import (
+    AuthenticatedContent,
+    ExternalSenderIndex,
+    FramedContent,
+    Member,
+    NewMemberCommit,
+    NewMemberProposal,
+    PrivateMessage,
+)
+from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ReInit, Remove
+from dmls.mls.messages.registry import ExtensionType
+from dmls.mls.schedule.transcript import interim_transcript_hash
+from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.mls.tree.validation import validate_tree
+
+__all__ = ["CachedProposal", "PublicGroup", "cache_proposal", "check_epoch", "check_group_info_signature", "follow", "sender_key", "verify_sender"]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedProposal:
+    """A verified proposal of the current epoch, and who sent it."""
+
+    content: AuthenticatedContent
+
+
+@dataclass(frozen=True, slots=True)
+class PublicGroup:
+    """One epoch without its secrets. Immutable."""
+
+    suite: CipherSuite
+    context: GroupContext
+    tree: RatchetTree
+    interim_transcript_hash: bytes
+    confirmation_tag: bytes
+    proposals: Map[ProposalRef, CachedProposal] = Map()
+
+
+def check_epoch(group: PublicGroup, content: FramedContent | PrivateMessage) -> None:
+    """Refuse content of another group or epoch (FRM-11, FRM-12).
+
+    Raises:
+        InvalidMessageError: another group.
+        StaleEpochError, UnknownEpochError: an earlier or a later epoch.
+    """
+    if content.group_id != group.context.group_id:
+        raise InvalidMessageError("message of another group", rule="FRM-11")
+    if content.epoch < group.context.epoch:
+        raise StaleEpochError("message of an earlier epoch", rule="FRM-12")
+    if content.epoch > group.context.epoch:
+        raise UnknownEpochError("message of a later epoch", rule="FRM-12")
+
+
+def sender_key(group: PublicGroup, content: FramedContent) -> bytes:
+    """Return the public key that must have signed the content (RFC 9420, Section 6.1).
+
+    Raises:
+        InvalidMessageError: this sender cannot send this content (FRM-04 to FRM-08).
+    """
+    sender, body = content.sender, content.content
+    if isinstance(sender, Member):
+        leaf = group.tree.leaf(LeafIndex(sender.leaf_index))
+        if leaf is None:
+            raise InvalidMessageError("the sender's leaf is blank", rule="FRM-04")
+        return leaf.signature_key
+    if isinstance(sender, NewMemberCommit):
+        if not isinstance(body, Commit) or body.path is None:
+            raise InvalidMessageError("a new member's commit needs a path", rule="FRM-07")
+        return body.path.leaf_node.signature_key
+    if isinstance(sender, NewMemberProposal):
+        if not isinstance(body, Add):
+            raise InvalidMessageError("a new member proposes its own addition only", rule="FRM-08")
+        return body.key_package.leaf_node.signature_key
+    return _external_sender_key(group, sender, body)
+
+
+def _external_sender_key(group: PublicGroup, sender: ExternalSenderIndex, body: object) -> bytes:
+    if not isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions):
+        raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")
+    allowed = read_extension(group.context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
+    if allowed is None or sender.sender_index >= len(allowed.senders):
+        raise InvalidMessageError("no such external sender", rule="FRM-05")
+    return allowed.senders[sender.sender_index].signature_key
+
+
+def verify_sender(group: PublicGroup, content: AuthenticatedContent) -> None:
+    """Check group, epoch, sender and signature of a content.
+
+    Raises:
+        InvalidMessageError, EpochError: it cannot belong here.
+        SignatureError: it was not signed by its sender.
+    """
+    check_epoch(group, content.content)
+    verify_content(group.suite, content, group.context, sender_key(group, content.content))
+
+
+def cache_proposal(group: PublicGroup, content: AuthenticatedContent) -> PublicGroup:
+    """Remember a verified proposal, so that a commit can name it (PR-01)."""
+    ref = proposal_ref(group.suite, content)
+    return replace(group, proposals=group.proposals.set(ref, CachedProposal(content)))
+
+
+def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> PublicGroup:
+    """Validate a GroupInfo with its tree and follow the group from there (RFC 9420, Section 12.4.3.1).
+
+    Raises:
+        InvalidGroupInfoError, InvalidTreeError, InvalidLeafNodeError: a rule is broken.
+        SignatureError: the GroupInfo or a leaf is not signed by whom it names.
+    """
+    context = group_info.group_context
+    if context.cipher_suite != suite.id:
+        raise InvalidGroupInfoError("another cipher suite", rule="WL-10")
+    check_unique_types(context.extensions, InvalidGroupInfoError, "WL-23")
+    check_unique_types(group_info.extensions, InvalidGroupInfoError, "WL-23")
+    check_group_info_signature(suite, group_info, tree)
+    if tree.tree_hash != context.tree_hash:
+        raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")
+    validate_tree(tree, context.group_id)
+    check_group_extensions(context.extensions)
+    check_group_members(tree, context.extensions)
+    interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)
+    return PublicGroup(suite, context, tree, interim, group_info.confirmation_tag)
+
+
+def check_group_info_signature(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> None:
+    """Check that the member a GroupInfo names has signed it (WL-08).
+
+    Raises:
+        InvalidGroupInfoError: the signer's leaf is blank.
+        SignatureError: it was signed by another.
+    """
+    signer = tree.leaf(LeafIndex(group_info.signer))
+    if signer is None:
+        raise InvalidGroupInfoError("the signer's leaf is blank", rule="WL-08")
+    suite.verify_with_label(signer.signature_key, "GroupInfoTBS", group_infos.encode_tbs(group_info), group_info.signature)

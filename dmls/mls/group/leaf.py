@@ -1,0 +1,92 @@
+"""Making leaf nodes and key packages (RFC 9420, Sections 7.2 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dmls.ids import KeyPackageRef, LeafIndex
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.messages import key_package as key_packages
+from dmls.mls.messages import leaf_node as leaf_nodes
+from dmls.mls.messages.credential import BasicCredential, X509Credential, credential_type
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.key_package import KeyPackage, key_package_ref
+from dmls.mls.messages.leaf_node import Capabilities, LeafNode, LeafNodeSource, Lifetime
+from dmls.mls.messages.registry import ProtocolVersion
+
+__all__ = ["Client", "KeyPackageBundle", "create_key_package", "default_capabilities", "make_leaf_node"]
+
+
+def default_capabilities(
+    suites: Sequence[int], *, extensions: Sequence[int] = (), proposals: Sequence[int] = (), credentials: Sequence[int] = (1,)
+) -> Capabilities:
+    """Return capabilities that list mls10, `suites`, and what goes beyond the defaults."""
+    return Capabilities((int(ProtocolVersion.MLS10),), tuple(suites), tuple(extensions), tuple(proposals), tuple(credentials))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Client:
+    """What one device puts into its leaves: who it is, what it can do, and the key it signs with."""
+
+    credential: BasicCredential | X509Credential
+    signature_key: bytes
+    signature_private_key: Secret
+    capabilities: Capabilities
+    leaf_extensions: tuple[Extension, ...] = ()
+
+    @classmethod
+    def create(
+        cls,
+        suite: CipherSuite,
+        credential: BasicCredential | X509Credential,
+        random: Random,
+        *,
+        capabilities: Capabilities | None = None,
+    ) -> Client:
+        """Make a client with a fresh signature key."""
+        pair = suite.generate_signature_key_pair(random)
+        listed = capabilities or default_capabilities((suite.id,), credentials=(credential_type(credential),))
+        return cls(credential, pair.public_key, pair.private_key, listed)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyPackageBundle:
+    """A key package with the private keys behind it."""
+
+    key_package: KeyPackage
+    ref: KeyPackageRef
+    init_private_key: Secret
+    encryption_private_key: Secret
+
+
+def make_leaf_node(
+    suite: CipherSuite,
+    client: Client,
+    encryption_key: bytes,
+    source: LeafNodeSource,
+    *,
+    group_id: bytes = b"",
+    leaf_index: LeafIndex = LeafIndex(0),
+) -> LeafNode:
+    """Make and sign a leaf node; group and place count for sources update and commit (RFC 9420, Section 7.2; LN-26)."""
+    unsigned = LeafNode(
+        encryption_key, client.signature_key, client.credential, client.capabilities, source, client.leaf_extensions, b""
+    )
+    content = leaf_nodes.encode_tbs(unsigned, group_id, leaf_index)
+    return replace(unsigned, signature=suite.sign_with_label(client.signature_private_key, "LeafNodeTBS", content))
+
+
+def create_key_package(
+    suite: CipherSuite, client: Client, lifetime: Lifetime, random: Random, *, extensions: Sequence[Extension] = ()
+) -> KeyPackageBundle:
+    """Make a key package with fresh init and encryption keys (RFC 9420, Section 10)."""
+    init = suite.derive_key_pair(random(suite.hash_size))
+    leaf = suite.derive_key_pair(random(suite.hash_size))
+    leaf_node = make_leaf_node(suite, client, leaf.public_key, lifetime)
+    unsigned = KeyPackage(int(ProtocolVersion.MLS10), suite.id, init.public_key, leaf_node, tuple(extensions), b"")
+    signature = suite.sign_with_label(client.signature_private_key, "KeyPackageTBS", key_packages.encode_tbs(unsigned))
+    signed = replace(unsigned, signature=signature)
+    return KeyPackageBundle(signed, key_package_ref(suite, signed), init.private_key, leaf.private_key)

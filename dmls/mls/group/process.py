@@ -1,0 +1,142 @@
+"""Processing what others send in an epoch (RFC 9420, Sections 6 and 12.4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dmls.errors import EvictedError, InvalidCommitError, InvalidMessageError
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.framing.private_message import unprotect_private
+from dmls.mls.framing.public_message import unprotect_public
+from dmls.mls.framing.signing import verify_content
+from dmls.mls.group.follower import cache_proposal, check_epoch, sender_key, verify_sender
+from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.secrets import (
+    check_confirmation,
+    collect_psks,
+    derive_child,
+    external_init,
+    regular_init,
+    with_init_state,
+)
+from dmls.mls.group.state import GroupState
+from dmls.mls.group.transition import Transition, follow_commit
+from dmls.mls.messages.commit import Commit
+from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, PrivateMessage, PublicMessage
+from dmls.mls.tree.treekem import OpenedPath, open_path
+
+__all__ = ["ProcessedCommit", "open_message", "process_commit", "process_handshake", "receive_proposal"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ProcessedCommit:
+    """A commit by another, verified down to its confirmation tag, and what follows from it."""
+
+    state: GroupState
+    """The new epoch."""
+    parent: GroupState
+    """The old epoch after the commit took its init secret."""
+    private_keys: Mapping[bytes, Secret]
+    """New private keys by public key."""
+    transition: Transition
+
+
+def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedContent, GroupState]:
+    """Open and verify a framed message of this epoch; return its content and the state with the ratchet moved on.
+
+    Raises:
+        InvalidMessageError, EpochError: it does not belong here.
+        SignatureError, MacError, DecryptionError, KeyConsumedError: it is forged, damaged or a replay.
+    """
+    public, suite = state.public, state.public.suite
+    body = message.body
+    if isinstance(body, PublicMessage):
+        check_epoch(public, body.content)
+        content = unprotect_public(suite, body, public.context, state.secrets.membership_key)
+        verify_sender(public, content)
+        return content, state
+    if not isinstance(body, PrivateMessage):
+        raise InvalidMessageError("not a framed message", rule="ENC-12")
+    check_epoch(public, body)
+    content, secret_tree, _generation = unprotect_private(
+        suite, body, state.secret_tree, state.secrets.sender_data_secret, lambda leaf: public.tree.leaf(leaf) is not None
+    )
+    verify_content(suite, content, public.context, sender_key(public, content.content))
+    return content, replace(state, secret_tree=secret_tree)
+
+
+def receive_proposal(state: GroupState, content: AuthenticatedContent) -> GroupState:
+    """Remember an opened proposal until a commit names it or the epoch ends (PR-01, PR-02)."""
+    return replace(state, public=cache_proposal(state.public, content))
+
+
+def process_commit(
+    state: GroupState,
+    content: AuthenticatedContent,
+    transition: Transition,
+    private_keys: Mapping[bytes, Secret],
+    *,
+    psks: PSKLookup | None = None,
+) -> ProcessedCommit:
+    """Enter the epoch that a verified commit makes; `transition` is what `follow_commit` said of it.
+
+    Leaves of this agent that the commit adds become own leaves where `private_keys` holds their key.
+
+    Raises:
+        EvictedError: the commit leaves this agent without a leaf (CP-09).
+        InvalidCommitError, DecryptionError, MacError: the commit is wrong for this member. Nothing has changed (CP-11).
+    """
+    applied, path = transition.applied, transition.commit.path
+    removed = {index for index, _ in applied.removed}
+    remaining = state.own_leaves - removed
+    joined = {
+        index for index, key_package in applied.added if key_package.leaf_node.encryption_key in private_keys
+    }
+    own_leaves = frozenset(remaining | joined)
+    if not remaining:
+        raise EvictedError("the commit removes this member", rule="CP-09")
+    opened: OpenedPath | None = None
+    if path is not None:
+        opened = open_path(
+            transition.tree_before_path,
+            transition.group.tree,
+            transition.committer,
+            path,
+            frozenset(index for index, _ in applied.added),
+            private_keys,
+            remaining - {transition.committer},
+            transition.provisional_context,
+        )
+    if applied.kem_output is not None:
+        init = external_init(state, applied.kem_output)
+    else:
+        init = regular_init(state, None if opened is None else opened.last_path_secret)
+    found = collect_psks(state, applied.psk_ids, psks)
+    commit_secret = None if opened is None else opened.commit_secret
+    child = derive_child(state, transition.group, init, commit_secret, found, own_leaves)
+    check_confirmation(child.state)
+    new_keys = {} if opened is None else dict(opened.private_keys)
+    new_state = replace(child.state, closed_by=applied.reinit)
+    return ProcessedCommit(new_state, with_init_state(state, child.parent_init_state), new_keys, transition)
+
+
+def process_handshake(
+    state: GroupState,
+    content: AuthenticatedContent,
+    private_keys: Mapping[bytes, Secret],
+    *,
+    policy: CredentialPolicy | None = None,
+    psks: PSKLookup | None = None,
+    now: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> ProcessedCommit:
+    """Judge and process an opened commit in one go.
+
+    Raises:
+        ValidationError, StateError, CryptoError: as `follow_commit` and `process_commit` do.
+    """
+    if not isinstance(content.content.content, Commit):
+        raise InvalidCommitError("not a commit", rule="FRM-10")
+    transition = follow_commit(state.public, content, policy or OpenPolicy(), now=now, limits=limits)
+    return process_commit(state, content, transition, private_keys, psks=psks)

@@ -1,0 +1,153 @@
+"""The state of a member in one epoch (RFC 9420, Section 8).
+
+`GroupState` is an immutable value: every operation returns a new one and the old one stays as it was, so that a commit that turns
+out invalid, a fork and a crash all cost nothing. Private keys of the tree are not part of it: they live in one key ring for
+all epochs (`dmls.mls.group.keyring`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from immutables import Map
+
+from dmls.errors import NotAMemberError, StateError
+from dmls.ids import LeafIndex
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.leaf import Client, make_leaf_node
+from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
+from dmls.mls.group.validation import check_group_extensions, check_group_members, check_leaf_node
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.group_context import GroupContext
+from dmls.mls.messages.leaf_node import Lifetime
+from dmls.mls.messages.proposal import ReInit
+from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK
+from dmls.mls.messages.registry import ProtocolVersion
+from dmls.mls.schedule.key_schedule import (
+    RFC9420_RULE,
+    EpochSecrets,
+    InitSecretRule,
+    InitState,
+    derive_epoch_secrets,
+    export,
+)
+from dmls.mls.schedule.secret_tree import SecretTree
+from dmls.mls.schedule.transcript import confirmation_tag, interim_transcript_hash
+from dmls.mls.tree.ratchet_tree import RatchetTree
+
+__all__ = ["CreatedGroup", "GroupState", "create_group", "export_secret", "find_psk", "open_epoch", "own_leaf", "remember_resumption_psk"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupState:
+    """One epoch with its secrets, as an agent with one or more leaves of the group holds it."""
+
+    public: PublicGroup
+    rule: InitSecretRule
+    init_state: InitState
+    secrets: EpochSecrets
+    secret_tree: SecretTree
+    own_leaves: frozenset[LeafIndex]
+    resumption_psks: Map[int, Secret] = Map()
+    """Resumption PSK by epoch number, of epochs this state descends from, its own included."""
+    closed_by: ReInit | None = None
+
+    def __repr__(self) -> str:
+        return f"GroupState(epoch={self.public.context.epoch}, own_leaves={sorted(self.own_leaves)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CreatedGroup:
+    """A new group, and the private key of its only leaf by public key."""
+
+    state: GroupState
+    private_keys: dict[bytes, Secret]
+
+
+def open_epoch(
+    public: PublicGroup,
+    rule: InitSecretRule,
+    epoch_secret: Secret,
+    own_leaves: frozenset[LeafIndex],
+    resumption_psks: Map[int, Secret] = Map(),  # noqa: B008 a Map is immutable
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> GroupState:
+    """Derive a member's state from the epoch secret; nothing keeps the epoch secret (RFC 9420, Section 8; ST-06)."""
+    suite = public.suite
+    secrets = derive_epoch_secrets(suite, epoch_secret)
+    tree = SecretTree.create(suite, secrets.encryption_secret, public.tree.width)
+    psks = remember_resumption_psk(resumption_psks, public.context.epoch, secrets.resumption_psk, limits)
+    return GroupState(
+        public, rule, rule.open_epoch(suite, epoch_secret), secrets.without_encryption_secret(), tree, own_leaves, psks
+    )
+
+
+def remember_resumption_psk(psks: Map[int, Secret], epoch: int, psk: Secret, limits: Limits) -> Map[int, Secret]:
+    """Keep an epoch's resumption PSK, and drop the oldest beyond the limit (KS-13)."""
+    psks = psks.set(epoch, psk)
+    while len(psks) > limits.resumption_psks:
+        psks = psks.delete(min(psks))
+    return psks
+
+
+def create_group(
+    suite: CipherSuite,
+    group_id: bytes,
+    client: Client,
+    lifetime: Lifetime,
+    random: Random,
+    *,
+    extensions: Sequence[Extension] = (),
+    rule: InitSecretRule = RFC9420_RULE,
+) -> CreatedGroup:
+    """Create a group of one member at epoch 0 (RFC 9420, Section 11; GC-01, GC-02).
+
+    Raises:
+        InvalidLeafNodeError, InvalidGroupInfoError: the creator does not support its own group (GC-04).
+    """
+    check_group_extensions(extensions)
+    pair = suite.derive_key_pair(random(suite.hash_size))
+    leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
+    check_leaf_node(suite, leaf, Lifetime)
+    tree = RatchetTree.create(suite, leaf)
+    check_group_members(tree, extensions)
+    context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))
+    public = PublicGroup(suite, context, tree, b"", b"")
+    epoch_secret = Secret(random(suite.hash_size))
+    state = open_epoch(public, rule, epoch_secret, frozenset({LeafIndex(0)}))
+    tag = confirmation_tag(suite, state.secrets.confirmation_key, b"")
+    interim = interim_transcript_hash(suite, b"", tag)
+    confirmed = replace(public, interim_transcript_hash=interim, confirmation_tag=tag)
+    return CreatedGroup(replace(state, public=confirmed), {pair.public_key: pair.private_key})
+
+
+def own_leaf(state: GroupState, leaf_index: LeafIndex) -> LeafIndex:
+    """Check that this agent may act for a leaf.
+
+    Raises:
+        NotAMemberError: the leaf is not one of its own.
+        StateError: the group is closed by a ReInit (CP-12).
+    """
+    if leaf_index not in state.own_leaves:
+        raise NotAMemberError("not an own leaf of this epoch")
+    if state.closed_by is not None:
+        raise StateError("the group is closed by a ReInit", rule="CP-12")
+    return leaf_index
+
+
+def export_secret(state: GroupState, label: str, context: bytes, length: int) -> Secret:
+    """Return `length` bytes bound to the epoch (RFC 9420, Section 8.5)."""
+    return export(state.public.suite, state.secrets.exporter_secret, label, context, length)
+
+
+def find_psk(state: GroupState, psk_id: PreSharedKeyID) -> bytes | None:
+    """Return this group's own resumption PSK, if that is what `psk_id` names and it is still kept."""
+    source = psk_id.source
+    if isinstance(source, ResumptionPSK) and source.psk_group_id == state.public.context.group_id:
+        return state.resumption_psks.get(source.psk_epoch)
+    return None

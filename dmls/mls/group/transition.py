@@ -1,0 +1,167 @@
+"""From one epoch to the next, as far as no secret is needed (RFC 9420, Section 12.4.2).
+
+A member that processes a commit, a committer that makes one and a server that only follows all take this road; the secrets are
+added by `process`, `commit` and `external`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from immutables import Map
+
+from dmls.errors import InvalidCommitError
+from dmls.ids import LeafIndex
+from dmls.mls.codec import encode
+from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits
+from dmls.mls.group.proposals import (
+    AppliedProposals,
+    apply_proposals,
+    check_proposal_list,
+    check_replacement,
+    is_path_required,
+    resolve_proposals,
+)
+from dmls.mls.group.validation import check_group_members, check_leaf_node, check_leaf_signature
+from dmls.mls.messages.commit import Commit, UpdatePath
+from dmls.mls.messages.leaf_node import CommitSource, LeafNode
+from dmls.mls.messages.message import AuthenticatedContent, Member, NewMemberCommit
+from dmls.mls.schedule.transcript import confirmed_transcript_hash, interim_transcript_hash
+from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.mls.tree.treekem import merge_path
+
+__all__ = ["Transition", "add_joiner", "enter", "follow_commit", "provisional_context"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A commit's public effect.
+
+    `group` is the next epoch. Its confirmation tag is the commit's claim: only those who hold the epoch's secrets can check it.
+    """
+
+    commit: Commit
+    committer: LeafIndex
+    is_external: bool
+    applied: AppliedProposals
+    tree_before_path: RatchetTree
+    provisional_context: bytes
+    group: PublicGroup
+
+
+def provisional_context(group: PublicGroup, applied: AppliedProposals, tree: RatchetTree) -> bytes:
+    """Return the encoded group context that path secrets are sealed with (UP-06): the old transcript, all else new."""
+    context = replace(
+        group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions
+    )
+    return encode(context)
+
+
+def enter(
+    group: PublicGroup, applied: AppliedProposals, tree: RatchetTree, confirmed: bytes, confirmation_tag: bytes
+) -> PublicGroup:
+    """Return the next epoch's public half (RFC 9420, Section 8.1; KS-05)."""
+    context = replace(
+        group.context,
+        epoch=group.context.epoch + 1,
+        tree_hash=tree.tree_hash,
+        confirmed_transcript_hash=confirmed,
+        extensions=applied.extensions,
+    )
+    interim = interim_transcript_hash(group.suite, confirmed, confirmation_tag)
+    return PublicGroup(group.suite, context, tree, interim, confirmation_tag, Map())
+
+
+def add_joiner(tree: RatchetTree, leaf_node: LeafNode) -> tuple[RatchetTree, LeafIndex]:
+    """Reserve the leaf of somebody who joins by external commit: the leftmost blank one after the removal (XC-10).
+
+    The keys stay out until the path is merged, so that the path is judged against the keys of the others.
+    """
+    return tree.add(replace(leaf_node, encryption_key=b"", signature_key=b""))
+
+
+def follow_commit(
+    group: PublicGroup,
+    content: AuthenticatedContent,
+    policy: CredentialPolicy,
+    *,
+    now: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Transition:
+    """Judge a commit whose signature is verified, and work out the epoch it makes (RFC 9420, Section 12.4.2).
+
+    `now` (seconds since the epoch) turns lifetime checks of added key packages on.
+
+    Raises:
+        InvalidCommitError, InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, SignatureError: it is invalid.
+    """
+    framed = content.content
+    commit, sender = framed.content, framed.sender
+    if not isinstance(commit, Commit) or content.confirmation_tag is None:
+        raise InvalidCommitError("not a commit", rule="FRM-10")
+    if not isinstance(sender, Member | NewMemberCommit):
+        raise InvalidCommitError("only members and joiners commit", rule="CP-18")
+    committer = LeafIndex(sender.leaf_index) if isinstance(sender, Member) else None
+    proposals = resolve_proposals(group, commit, sender, limits)
+    check_proposal_list(group, proposals, committer)
+    if commit.path is None and is_path_required(proposals):
+        raise InvalidCommitError("the path is missing", rule="CP-05")
+    applied = apply_proposals(group, proposals, policy, now=now, limits=limits)
+    before = applied.tree
+    if committer is not None:
+        leaf_index = committer
+    else:
+        before, leaf_index = add_joiner(before, _joiner_leaf(commit))
+    tree = before
+    if commit.path is not None:
+        tree = _merge_judged_path(group, applied, before, leaf_index, commit.path, policy, is_external=committer is None)
+    confirmed = confirmed_transcript_hash(group.suite, group.interim_transcript_hash, content)
+    return Transition(
+        commit,
+        leaf_index,
+        committer is None,
+        applied,
+        before,
+        provisional_context(group, applied, tree),
+        enter(group, applied, tree, confirmed, content.confirmation_tag),
+    )
+
+
+def _joiner_leaf(commit: Commit) -> LeafNode:
+    if commit.path is None:
+        raise InvalidCommitError("an external commit needs a path", rule="XC-02")
+    return commit.path.leaf_node
+
+
+def _merge_judged_path(
+    group: PublicGroup,
+    applied: AppliedProposals,
+    tree: RatchetTree,
+    committer: LeafIndex,
+    path: UpdatePath,
+    policy: CredentialPolicy,
+    *,
+    is_external: bool,
+) -> RatchetTree:
+    leaf = path.leaf_node
+    check_leaf_node(group.suite, leaf, CommitSource)
+    check_leaf_signature(group.suite, leaf, group.context.group_id, committer)
+    if tree.find_signature_key(leaf.signature_key) not in (None, committer):
+        raise InvalidCommitError("the path's signature key belongs to another member", rule="LN-20")
+    if is_external:
+        policy.check_credential(leaf.credential, leaf.signature_key)
+        for _, removed in applied.removed:
+            if removed.encryption_key == leaf.encryption_key:
+                raise InvalidCommitError("a rejoining client needs a fresh encryption key", rule="XC-11")
+            policy.check_succession(removed.credential, leaf.credential)
+    else:
+        replaced = tree.leaf(committer)
+        if replaced is None:
+            raise InvalidCommitError("the committer's leaf is blank", rule="CP-17")
+        if replaced.encryption_key == leaf.encryption_key:
+            raise InvalidCommitError("the path needs a fresh encryption key", rule="LN-19")
+        check_replacement(policy, replaced, leaf)
+    merged = merge_path(tree, committer, path)
+    check_group_members(merged, applied.extensions)
+    return merged

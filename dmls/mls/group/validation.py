@@ -1,0 +1,215 @@
+"""The rules that leaves, key packages and group extensions must keep (RFC 9420, Sections 7.3, 10.1, 11.1 and 13.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dmls.errors import (
+    CryptoError,
+    InvalidGroupInfoError,
+    InvalidKeyPackageError,
+    InvalidLeafNodeError,
+    LifetimeError,
+    SignatureError,
+)
+from dmls.ids import LeafIndex
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
+from dmls.mls.messages import key_package as key_packages
+from dmls.mls.messages import leaf_node as leaf_nodes
+from dmls.mls.messages.credential import credential_type
+from dmls.mls.messages.extensions import (
+    Extension,
+    ExternalSenders,
+    RequiredCapabilities,
+    check_unique_types,
+    read_extension,
+)
+from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.messages.leaf_node import CommitSource, LeafNode, Lifetime, UpdateSource
+from dmls.mls.messages.registry import (
+    DEFAULT_EXTENSION_TYPES,
+    DEFAULT_PROPOSAL_TYPES,
+    ExtensionType,
+    ProtocolVersion,
+)
+from dmls.mls.tree.ratchet_tree import RatchetTree
+
+__all__ = [
+    "check_group_extensions",
+    "check_group_members",
+    "check_key_package",
+    "check_leaf_node",
+    "check_leaf_signature",
+    "check_leaf_support",
+    "check_lifetime",
+]
+
+_NOT_IN_LEAVES = frozenset(
+    {ExtensionType.RATCHET_TREE, ExtensionType.REQUIRED_CAPABILITIES, ExtensionType.EXTERNAL_PUB, ExtensionType.EXTERNAL_SENDERS}
+)
+_NOT_IN_CONTEXT = frozenset({ExtensionType.APPLICATION_ID, ExtensionType.RATCHET_TREE, ExtensionType.EXTERNAL_PUB})
+_SOURCE_RULES: dict[type, tuple[str, str]] = {
+    Lifetime: ("LN-15", "key_package"),
+    UpdateSource: ("LN-16", "update"),
+    CommitSource: ("LN-17", "commit"),
+}
+
+
+def check_lifetime(lifetime: Lifetime, now: int | None, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Check a lifetime's shape and, where `now` (seconds since the epoch) is given, that it is running (LN-12 to LN-14).
+
+    Raises:
+        LifetimeError: it is reversed, too long, not begun or over.
+    """
+    if lifetime.not_after < lifetime.not_before or lifetime.not_after - lifetime.not_before > limits.max_lifetime:
+        raise LifetimeError("lifetime is reversed or too long", rule="LN-14")
+    if now is None:
+        return
+    if now + limits.clock_skew < lifetime.not_before or now - limits.clock_skew > lifetime.not_after:
+        raise LifetimeError("lifetime is over or has not begun", rule="LN-13")
+
+
+def check_leaf_signature(suite: CipherSuite, leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex) -> None:
+    """Check who signed a leaf, and for which group and place (LN-02).
+
+    Raises:
+        SignatureError: it was made by another, or for elsewhere.
+    """
+    content = leaf_nodes.encode_tbs(leaf_node, group_id, leaf_index)
+    try:
+        suite.verify_with_label(leaf_node.signature_key, "LeafNodeTBS", content, leaf_node.signature)
+    except SignatureError as error:
+        raise SignatureError("the leaf's signature does not verify", rule="LN-02") from error
+
+
+def check_leaf_node(
+    suite: CipherSuite,
+    leaf_node: LeafNode,
+    source: type | None,
+    *,
+    now: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
+    """Check what can be said of a leaf by itself; `source` is the class its source must have, None for any.
+
+    `now` (seconds since the epoch) turns the lifetime check on, which RFC 9420 recommends but does not demand of receivers.
+
+    Raises:
+        InvalidLeafNodeError: a rule of RFC 9420, Section 7.3, is broken.
+        LifetimeError: the lifetime is malformed, over or not begun.
+    """
+    if source is not None and not isinstance(leaf_node.source, source):
+        rule, name = _SOURCE_RULES[source]
+        raise InvalidLeafNodeError(f"the leaf's source is not {name}", rule=rule)
+    try:
+        suite.check_encryption_key(leaf_node.encryption_key)
+        suite.check_signature_key(leaf_node.signature_key)
+    except CryptoError as error:
+        raise InvalidLeafNodeError("a key of the leaf is no key of the cipher suite", rule="LN-25") from error
+    if isinstance(leaf_node.source, Lifetime):
+        check_lifetime(leaf_node.source, now, limits)
+    capabilities = leaf_node.capabilities
+    if ProtocolVersion.MLS10 not in capabilities.versions or suite.id not in capabilities.cipher_suites:
+        raise InvalidLeafNodeError("the leaf does not list the group's version and cipher suite", rule="LN-07")
+    if credential_type(leaf_node.credential) not in capabilities.credentials:
+        raise InvalidLeafNodeError("the leaf does not list its own credential type", rule="LN-06")
+    check_unique_types(leaf_node.extensions, InvalidLeafNodeError, "LN-23")
+    for extension in leaf_node.extensions:
+        if extension.extension_type in _NOT_IN_LEAVES:
+            raise InvalidLeafNodeError("this extension does not belong into a leaf", rule="LN-24")
+        if extension.extension_type not in DEFAULT_EXTENSION_TYPES and extension.extension_type not in capabilities.extensions:
+            raise InvalidLeafNodeError("the leaf does not list its own extension", rule="LN-05")
+
+
+def _missing(wanted: Iterable[int], supported: frozenset[int], defaults: frozenset[int]) -> bool:
+    return any(value not in defaults and value not in supported for value in wanted)
+
+
+def _check_support(
+    group_extensions: Sequence[Extension],
+    supported_extensions: frozenset[int],
+    supported_proposals: frozenset[int],
+    supported_credentials: frozenset[int],
+) -> None:
+    required = read_extension(group_extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)
+    if required is not None and (
+        _missing(required.extension_types, supported_extensions, DEFAULT_EXTENSION_TYPES)
+        or _missing(required.proposal_types, supported_proposals, DEFAULT_PROPOSAL_TYPES)
+        or _missing(required.credential_types, supported_credentials, frozenset())
+    ):
+        raise InvalidLeafNodeError("a required capability is not supported", rule="LN-03")
+    if _missing((item.extension_type for item in group_extensions), supported_extensions, DEFAULT_EXTENSION_TYPES):
+        raise InvalidLeafNodeError("an extension of the group is not supported", rule="LN-04")
+
+
+def check_leaf_support(leaf_node: LeafNode, group_extensions: Sequence[Extension]) -> None:
+    """Check that one leaf supports what the group requires (LN-03, LN-04).
+
+    Raises:
+        InvalidLeafNodeError: it does not.
+    """
+    capabilities = leaf_node.capabilities
+    _check_support(
+        group_extensions,
+        frozenset(capabilities.extensions),
+        frozenset(capabilities.proposals),
+        frozenset(capabilities.credentials),
+    )
+
+
+def check_group_members(tree: RatchetTree, group_extensions: Sequence[Extension]) -> None:
+    """Check that all members support what the group requires and each other's credentials (LN-03, LN-04, LN-10, LN-11).
+
+    Costs O(1): the tree carries what all its members have in common.
+
+    Raises:
+        InvalidLeafNodeError: some member does not.
+    """
+    _check_support(group_extensions, tree.supported_extensions, tree.supported_proposals, tree.supported_credentials)
+    if not tree.credential_types <= tree.supported_credentials:
+        raise InvalidLeafNodeError("a credential type in use is not supported by every member", rule="LN-10")
+
+
+def check_group_extensions(extensions: Sequence[Extension]) -> None:
+    """Check the extensions of a group context (RFC 9420, Section 17.3; GC-05, GC-07 to GC-09).
+
+    Raises:
+        InvalidGroupInfoError: one occurs twice, or does not belong there.
+        CodecError: one that RFC 9420 defines does not decode.
+    """
+    check_unique_types(extensions, InvalidGroupInfoError, "GC-05")
+    for extension in extensions:
+        if extension.extension_type in _NOT_IN_CONTEXT:
+            raise InvalidGroupInfoError("this extension does not belong into a group context", rule="GC-09")
+    read_extension(extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)
+    read_extension(extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
+
+
+def check_key_package(
+    suite: CipherSuite, key_package: KeyPackage, *, now: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> None:
+    """Check a key package for itself (RFC 9420, Section 10.1).
+
+    Raises:
+        InvalidKeyPackageError, InvalidLeafNodeError, LifetimeError: a rule is broken.
+        SignatureError: the package or its leaf is not signed by the key it names.
+    """
+    if key_package.version != ProtocolVersion.MLS10 or key_package.cipher_suite != suite.id:
+        raise InvalidKeyPackageError("another version or cipher suite", rule="KP-01")
+    leaf_node = key_package.leaf_node
+    check_leaf_node(suite, leaf_node, Lifetime, now=now, limits=limits)
+    if key_package.init_key == leaf_node.encryption_key:
+        raise InvalidKeyPackageError("init_key and encryption_key are one key", rule="KP-04")
+    try:
+        suite.check_encryption_key(key_package.init_key)
+    except CryptoError as error:
+        raise InvalidKeyPackageError("init_key is no key of the cipher suite", rule="KP-06") from error
+    check_unique_types(key_package.extensions, InvalidKeyPackageError, "KP-09")
+    check_leaf_signature(suite, leaf_node, b"", LeafIndex(0))
+    try:
+        suite.verify_with_label(
+            leaf_node.signature_key, "KeyPackageTBS", key_packages.encode_tbs(key_package), key_package.signature
+        )
+    except SignatureError as error:
+        raise SignatureError("the key package's signature does not verify", rule="KP-03") from error

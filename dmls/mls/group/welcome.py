@@ -1,0 +1,253 @@
+"""GroupInfo and Welcome: how newcomers are let in (RFC 9420, Section 12.4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from immutables import Map
+
+from dmls.errors import InvalidGroupInfoError, InvalidWelcomeError
+from dmls.ids import LeafIndex
+from dmls.mls.codec import decode, encode
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.group.follower import PublicGroup, check_group_info_signature, follow
+from dmls.mls.group.leaf import Client, KeyPackageBundle
+from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.proposals import AppliedProposals
+from dmls.mls.group.secrets import ChildEpoch, check_confirmation
+from dmls.mls.group.state import GroupState, open_epoch
+from dmls.mls.group.validation import check_leaf_node, check_leaf_support
+from dmls.mls.messages import group_info as group_infos
+from dmls.mls.messages.commit import HPKECiphertext
+from dmls.mls.messages.extensions import Extension, ExternalPub, find_extension, make_extension
+from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.key_package import key_package_ref
+from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
+from dmls.mls.messages.registry import ExtensionType
+from dmls.mls.messages.welcome import EncryptedGroupSecrets, GroupSecrets, PathSecret, Welcome
+from dmls.mls.schedule.key_schedule import (
+    RFC9420_RULE,
+    InitSecretRule,
+    derive_member_secrets,
+    derive_welcome_secret,
+    external_key_pair,
+    welcome_key_nonce,
+)
+from dmls.mls.schedule.psk import derive_psk_secret
+from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.mls.tree.treekem import StagedPath, derive_from, path_secret_for
+
+__all__ = ["JoinOptions", "JoinedGroup", "check_leaves", "choose_tree", "join", "make_group_info", "make_welcome"]
+
+
+def make_group_info(
+    state: GroupState,
+    client: Client,
+    leaf_index: LeafIndex,
+    *,
+    extensions: Sequence[Extension] = (),
+    with_tree: bool = False,
+    with_external_pub: bool = True,
+) -> GroupInfo:
+    """Make and sign the GroupInfo of a state's epoch (CC-08, WL-29)."""
+    public = state.public
+    listed = list(extensions)
+    if with_external_pub:
+        pair = external_key_pair(public.suite, state.secrets.external_secret)
+        listed.append(make_extension(ExtensionType.EXTERNAL_PUB, ExternalPub(pair.public_key)))
+    if with_tree:
+        listed.append(Extension(ExtensionType.RATCHET_TREE, public.tree.encode()))
+    unsigned = GroupInfo(public.context, tuple(listed), public.confirmation_tag, leaf_index, b"")
+    signature = public.suite.sign_with_label(
+        client.signature_private_key, "GroupInfoTBS", group_infos.encode_tbs(unsigned)
+    )
+    return replace(unsigned, signature=signature)
+
+
+def make_welcome(
+    state: GroupState,
+    client: Client,
+    leaf_index: LeafIndex,
+    child: ChildEpoch,
+    applied: AppliedProposals,
+    staged: StagedPath | None,
+    random: Random,
+    *,
+    extensions: Sequence[Extension],
+    with_tree: bool,
+) -> Welcome:
+    """Invite everybody a commit added (CC-09 to CC-11, WL-18)."""
+    suite = state.public.suite
+    group_info = make_group_info(
+        state, client, leaf_index, extensions=extensions, with_tree=with_tree, with_external_pub=True
+    )
+    key, nonce = welcome_key_nonce(suite, child.welcome_secret)
+    encrypted = suite.aead_seal(key, nonce, b"", encode(group_info))
+    secrets = []
+    for index, key_package in applied.added:
+        path_secret = None if staged is None else PathSecret(path_secret_for(staged, index))
+        content = encode(GroupSecrets(child.joiner_secret, path_secret, applied.psk_ids))
+        kem_output, ciphertext = suite.seal_with_label(key_package.init_key, "Welcome", encrypted, content, random)
+        ref = key_package_ref(suite, key_package)
+        secrets.append(EncryptedGroupSecrets(ref, HPKECiphertext(kem_output, ciphertext)))
+    return Welcome(suite.id, tuple(secrets), encrypted)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinOptions:
+    """How to join, where the defaults do not fit."""
+
+    rule: InitSecretRule = RFC9420_RULE
+    policy: CredentialPolicy = OpenPolicy()
+    psks: PSKLookup | None = None
+    now: int | None = None
+    """Seconds since the epoch; turns lifetime checks of the members' leaves on (LN-13)."""
+    limits: Limits = DEFAULT_LIMITS
+    followed: PublicGroup | None = None
+    """The epoch as already followed and validated: the tree is taken from it without judging each leaf again."""
+
+
+_DEFAULT_OPTIONS = JoinOptions()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JoinedGroup:
+    """An epoch entered from outside."""
+
+    state: GroupState
+    leaf_index: LeafIndex
+    private_keys: Mapping[bytes, Secret]
+    group_info: GroupInfo
+
+
+def join(
+    suite: CipherSuite,
+    welcome: Welcome,
+    bundle: KeyPackageBundle,
+    *,
+    ratchet_tree: bytes | None = None,
+    options: JoinOptions = _DEFAULT_OPTIONS,
+) -> JoinedGroup:
+    """Join a group by Welcome (RFC 9420, Section 12.4.3.1). Consumes nothing: the caller drops the key package (WL-28).
+
+    Args:
+        suite: the key package's cipher suite.
+        welcome: the message.
+        bundle: the key package it is for, with its private keys.
+        ratchet_tree: the encoded tree, where the Welcome does not carry it.
+        options: see `JoinOptions`.
+
+    Raises:
+        InvalidWelcomeError, InvalidGroupInfoError, InvalidTreeError, InvalidLeafNodeError: a rule is broken.
+        SignatureError, MacError, DecryptionError: a cryptographic check failed.
+    """
+    secrets = _open_secrets(suite, welcome, bundle)
+    psks = _find_psks(suite, secrets, options.psks)
+    psk_secret = derive_psk_secret(suite, psks)
+    key, nonce = welcome_key_nonce(suite, derive_welcome_secret(suite, Secret(secrets.joiner_secret), psk_secret))
+    group_info = decode(GroupInfo, suite.aead_open(key, nonce, b"", welcome.encrypted_group_info))
+    if group_info.group_context.cipher_suite != suite.id:
+        raise InvalidGroupInfoError("another cipher suite than the key package's", rule="WL-10")
+    public = _follow(suite, group_info, ratchet_tree, options)
+    own_leaf = bundle.key_package.leaf_node
+    leaf_index = public.tree.find_signature_key(own_leaf.signature_key)
+    if leaf_index is None or public.tree.leaf(leaf_index) != own_leaf:
+        raise InvalidWelcomeError("the key package's leaf is not in the tree", rule="WL-15")
+    if leaf_index == group_info.signer:
+        raise InvalidWelcomeError("the GroupInfo is signed by the newcomer itself", rule="WL-27")
+    check_leaf_support(own_leaf, public.context.extensions)
+    keys = {own_leaf.encryption_key: bundle.encryption_private_key}
+    if secrets.path_secret is not None:
+        opened = derive_from(
+            public.tree, leaf_index, LeafIndex(group_info.signer), Secret(secrets.path_secret.path_secret)
+        )
+        keys.update(opened.private_keys)
+    _, epoch_secret = derive_member_secrets(
+        suite, Secret(secrets.joiner_secret), psk_secret, encode(public.context)
+    )
+    state = open_epoch(public, options.rule, epoch_secret, frozenset({leaf_index}), Map(), limits=options.limits)
+    check_confirmation(state)
+    return JoinedGroup(state, leaf_index, keys, group_info)
+
+
+def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle) -> GroupSecrets:
+    key_package = bundle.key_package
+    if welcome.cipher_suite != suite.id or key_package.cipher_suite != suite.id:
+        raise InvalidWelcomeError("the Welcome is for another cipher suite", rule="WL-02")
+    entries = [entry for entry in welcome.secrets if entry.new_member == bundle.ref]
+    if len(entries) != 1:
+        raise InvalidWelcomeError("the Welcome does not name this key package once", rule="WL-01")
+    sealed = entries[0].encrypted_group_secrets
+    opened = suite.open_with_label(
+        bundle.init_private_key,
+        key_package.init_key,
+        "Welcome",
+        welcome.encrypted_group_info,
+        sealed.kem_output,
+        sealed.ciphertext,
+    )
+    return decode(GroupSecrets, bytes(opened))
+
+
+def _find_psks(
+    suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | None
+) -> list[tuple[PreSharedKeyID, bytes]]:
+    found = []
+    successions = 0
+    for psk_id in secrets.psks:
+        if len(psk_id.psk_nonce) != suite.hash_size:
+            raise InvalidWelcomeError("psk_nonce has another length than the KDF's output", rule="WL-06")
+        if isinstance(psk_id.source, ResumptionPSK) and psk_id.source.usage != ResumptionPSKUsage.APPLICATION:
+            successions += 1
+        psk = None if lookup is None else lookup(psk_id)
+        if psk is None:
+            raise InvalidWelcomeError("unknown pre-shared key", rule="WL-04")
+        found.append((psk_id, psk))
+    if successions > 1:
+        raise InvalidWelcomeError("a group has one predecessor at most", rule="WL-05")
+    return found
+
+
+def choose_tree(
+    suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | None, limits: Limits = DEFAULT_LIMITS
+) -> RatchetTree:
+    """Decode the tree of a GroupInfo, or the one that came another way; two that differ are refused (WL-25).
+
+    Raises:
+        InvalidGroupInfoError: there is none, or the two differ (AMB-15).
+    """
+    inline = find_extension(group_info.extensions, ExtensionType.RATCHET_TREE)
+    if inline is not None and ratchet_tree is not None and inline != ratchet_tree:
+        raise InvalidGroupInfoError("two different trees", rule="WL-25")
+    encoded = inline if inline is not None else ratchet_tree
+    if encoded is None:
+        raise InvalidGroupInfoError("no ratchet tree", rule="WL-25")
+    return RatchetTree.decode(suite, encoded, max_leaves=limits.max_leaves)
+
+
+def _follow(
+    suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | None, options: JoinOptions
+) -> PublicGroup:
+    followed = options.followed
+    if followed is not None:
+        if followed.context != group_info.group_context or followed.confirmation_tag != group_info.confirmation_tag:
+            raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="WL-11")
+        check_group_info_signature(suite, group_info, followed.tree)
+        return followed
+    public = follow(suite, group_info, choose_tree(suite, group_info, ratchet_tree, options.limits))
+    check_leaves(public, options)
+    return public
+
+
+def check_leaves(public: PublicGroup, options: JoinOptions) -> None:
+    """Judge every leaf of a tree that came from outside, beyond its signature (WL-13, LN-28, CRD-04).
+
+    Raises:
+        InvalidLeafNodeError, LifetimeError: a leaf breaks a rule.
+    """
+    for _, leaf in public.tree.members():
+        check_leaf_node(public.suite, leaf, None, now=options.now, limits=options.limits)
+        options.policy.check_credential(leaf.credential, leaf.signature_key)

@@ -1,0 +1,22 @@
+"""The group context (RFC 9420, Section 8.1)."""
+
+from __future__ import annotations
+
+from dmls.mls.codec import opaque, struct, uint16, uint64, vector
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.registry import ProtocolVersion
+
+__all__ = ["GroupContext"]
+
+
+@struct
+class GroupContext:
+    """What all members of an epoch agree on."""
+
+    version: ProtocolVersion
+    cipher_suite: uint16
+    group_id: opaque
+    epoch: uint64
+    tree_hash: opaque
+    confirmed_transcript_hash: opaque
+    extensions: vector[Extension]

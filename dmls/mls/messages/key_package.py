@@ -1,0 +1,33 @@
+"""Key packages (RFC 9420, Section 10)."""
+
+from __future__ import annotations
+
+from dmls.ids import KeyPackageRef
+from dmls.mls.codec import encode, encode_opaque, opaque, struct, uint16, vector
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.leaf_node import LeafNode
+
+__all__ = ["KeyPackage", "encode_tbs", "key_package_ref"]
+
+
+@struct
+class KeyPackage:
+    """A client's offer to be added to a group."""
+
+    version: uint16
+    cipher_suite: uint16
+    init_key: opaque
+    leaf_node: LeafNode
+    extensions: vector[Extension]
+    signature: opaque
+
+
+def encode_tbs(key_package: KeyPackage) -> bytes:
+    """Return KeyPackageTBS: what the signature covers."""
+    return encode(key_package)[: -len(encode_opaque(key_package.signature))]
+
+
+def key_package_ref(suite: CipherSuite, key_package: KeyPackage) -> KeyPackageRef:
+    """Return the reference of a key package, `suite.hash_size` bytes (RFC 9420, Section 5.2; CRY-11)."""
+    return KeyPackageRef(suite.ref_hash("MLS 1.0 KeyPackage Reference", encode(key_package)))

@@ -1,0 +1,84 @@
+"""Leaf nodes (RFC 9420, Section 7.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from dmls.ids import LeafIndex
+from dmls.mls.codec import Tagged, encode, encode_opaque, opaque, struct, uint16, uint64, vector
+from dmls.mls.messages.credential import Credential
+from dmls.mls.messages.extensions import Extension
+
+__all__ = [
+    "Capabilities",
+    "CommitSource",
+    "LeafNode",
+    "LeafNodeSource",
+    "Lifetime",
+    "UpdateSource",
+    "encode_unsigned",
+    "encode_tbs",
+]
+
+
+@struct
+class Capabilities:
+    """What a client supports beside the defaults of the RFC."""
+
+    versions: vector[uint16]
+    cipher_suites: vector[uint16]
+    extensions: vector[uint16]
+    proposals: vector[uint16]
+    credentials: vector[uint16]
+
+
+@struct
+class Lifetime:
+    """Source key_package: when the leaf may be used, in seconds since the epoch."""
+
+    not_before: uint64
+    not_after: uint64
+
+
+@struct
+class UpdateSource:
+    """Source update: nothing further."""
+
+
+@struct
+class CommitSource:
+    """Source commit: the hash of the leaf's parent node."""
+
+    parent_hash: opaque
+
+
+LeafNodeSource: TypeAlias = Annotated[Lifetime | UpdateSource | CommitSource, Tagged(1, {1: Lifetime, 2: UpdateSource, 3: CommitSource})]
+
+
+@struct
+class LeafNode:
+    """One client's place in the tree."""
+
+    encryption_key: opaque
+    signature_key: opaque
+    credential: Credential
+    capabilities: Capabilities
+    source: LeafNodeSource
+    extensions: vector[Extension]
+    signature: opaque
+
+
+def encode_unsigned(leaf_node: LeafNode) -> bytes:
+    """Encode a leaf node without its signature."""
+    return encode(leaf_node)[: -len(encode_opaque(leaf_node.signature))]
+
+
+def encode_tbs(leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex) -> bytes:
+    """Return LeafNodeTBS: what the leaf's signature covers.
+
+    The group and the place count only for sources update and commit, since a key package belongs to no group yet.
+    """
+    unsigned = encode_unsigned(leaf_node)
+    if isinstance(leaf_node.source, Lifetime):
+        return unsigned
+    return unsigned + encode_opaque(group_id) + leaf_index.to_bytes(4, "big")

@@ -1,0 +1,95 @@
+"""Proposals (RFC 9420, Section 12.1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from dmls.mls.codec import Tagged, opaque, struct, uint16, uint32, vector
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.messages.leaf_node import LeafNode
+from dmls.mls.messages.psk import PreSharedKeyID
+from dmls.mls.messages.registry import ProposalType
+
+__all__ = [
+    "Add",
+    "ExternalInit",
+    "GroupContextExtensions",
+    "PreSharedKey",
+    "Proposal",
+    "ProposalBody",
+    "ReInit",
+    "Remove",
+    "Update",
+]
+
+
+@struct
+class Add:
+    """Adds a client."""
+
+    key_package: KeyPackage
+
+
+@struct
+class Update:
+    """Replaces the sender's leaf."""
+
+    leaf_node: LeafNode
+
+
+@struct
+class Remove:
+    """Removes the member at a leaf."""
+
+    removed: uint32
+
+
+@struct
+class PreSharedKey:
+    """Injects a pre-shared key."""
+
+    psk: PreSharedKeyID
+
+
+@struct
+class ReInit:
+    """Closes the group in favour of a successor."""
+
+    group_id: opaque
+    version: uint16
+    cipher_suite: uint16
+    extensions: vector[Extension]
+
+
+@struct
+class ExternalInit:
+    """Carries the KEM output of an external commit."""
+
+    kem_output: opaque
+
+
+@struct
+class GroupContextExtensions:
+    """Replaces the group's extensions."""
+
+    extensions: vector[Extension]
+
+
+ProposalBody: TypeAlias = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions
+
+Proposal: TypeAlias = Annotated[
+    ProposalBody,
+    Tagged(
+        2,
+        {
+            ProposalType.ADD: Add,
+            ProposalType.UPDATE: Update,
+            ProposalType.REMOVE: Remove,
+            ProposalType.PSK: PreSharedKey,
+            ProposalType.REINIT: ReInit,
+            ProposalType.EXTERNAL_INIT: ExternalInit,
+            ProposalType.GROUP_CONTEXT_EXTENSIONS: GroupContextExtensions,
+        },
+    ),
+]
