@@ -29,7 +29,7 @@ class Aead:
         self.id = id
         self.name = name
         self.key_size = key_size
-        self._cipher = cipher
+        self.cipher = cipher
 
     def seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
         """Encrypt; return the ciphertext with its tag at the end, tag_size bytes longer than `plaintext`.
@@ -41,7 +41,7 @@ class Aead:
         if len(key) != self.key_size or len(nonce) != self.nonce_size:
             raise CryptoError("key or nonce has a wrong length")
         try:
-            return self._cipher(key).encrypt(nonce, plaintext, aad)
+            return self.cipher(key).encrypt(nonce, plaintext, aad)
         except LIBRARY_ERRORS:
             raise CryptoError("plaintext cannot be sealed") from None
 
@@ -54,7 +54,7 @@ class Aead:
         if len(key) != self.key_size or len(nonce) != self.nonce_size:
             raise DecryptionError("key or nonce has a wrong length")
         try:
-            return self._cipher(key).decrypt(nonce, ciphertext, aad)
+            return self.cipher(key).decrypt(nonce, ciphertext, aad)
         except LIBRARY_ERRORS:
             raise DecryptionError("ciphertext does not open") from None
 

@@ -17,7 +17,7 @@ from dmls.mls.crypto.kdf import Kdf
 from dmls.mls.crypto.points import CURVE448, CURVE25519, P256, P384, P521, NistCurve
 from dmls.mls.crypto.secret import Secret
 
-__all__ = ["NIST_P256", "NIST_P384", "NIST_P521", "X448", "X25519", "AnyKem", "DhKem", "Group", "KeyPair"]
+__all__ = ["NIST_P256", "NIST_P384", "NIST_P521", "X448", "X25519", "AnyGroup", "AnyKem", "DhKem", "Group", "KeyPair"]
 
 K = TypeVar("K")
 
@@ -220,6 +220,9 @@ class DhKem(Generic[K]):
         prk = self.kdf.extract(b"", self._eae_prk + dh)
         return self.kdf.expand(prk, self._shared_secret + kem_context, self.kdf.hash_size)
 
+
+AnyGroup = Group[Any]
+"""Whichever group."""
 
 AnyKem = DhKem[Any]
 """A KEM over whichever group."""

@@ -70,9 +70,7 @@ CURVE25519: Final = FieldEncoding(
     ),
 )
 CURVE448: Final = FieldEncoding(56, _P448, frozenset({0, 1, _P448 - 1}))
-EDWARDS25519: Final = FieldEncoding(
-    32, _P25519, frozenset({0, 1, _P25519 - 1, _ORDER_8_Y, _P25519 - _ORDER_8_Y}), sign_bit=255
-)
+EDWARDS25519: Final = FieldEncoding(32, _P25519, frozenset({0, 1, _P25519 - 1, _ORDER_8_Y, _P25519 - _ORDER_8_Y}), sign_bit=255)
 EDWARDS448: Final = FieldEncoding(57, _P448, frozenset({0, 1, _P448 - 1}), sign_bit=455)
 
 

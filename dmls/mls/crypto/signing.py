@@ -67,8 +67,8 @@ AnySignatureScheme = SignatureScheme[Any]
 class SigningKey(Secret):
     """A raw private key that carries its parsed form, so that signing often parses once. As bytes it is the raw key."""
 
-    scheme_name: str
-    parsed: Any
+    scheme_name: str = ""
+    parsed: Any = None
 
 
 def load_signing_key(scheme: AnySignatureScheme, private_key: bytes) -> SigningKey:
@@ -199,11 +199,13 @@ class _Ecdsa:
 
     def verify(self, public_key: bytes, message: bytes, signature: bytes) -> None:
         try:
-            if encode_dss_signature(*decode_dss_signature(signature)) != signature:
-                raise SignatureError("signature is not canonical DER", rule="CRY-05")
+            canonical = encode_dss_signature(*decode_dss_signature(signature)) == signature
+        except LIBRARY_ERRORS:
+            canonical = False
+        if not canonical:
+            raise SignatureError("signature is not DER", rule="CRY-05")
+        try:
             self._curve.parse_public(public_key).verify(signature, message, self._verifying)
-        except SignatureError:
-            raise
         except (CryptoError, *LIBRARY_ERRORS):
             raise SignatureError("signature does not verify") from None
 

@@ -1,7 +1,7 @@
 """The seven cipher suites of RFC 9420, Section 17.1, and the functions that RFC 9420 defines in terms of a suite.
 
-All keys, nonces, tags and secrets are raw bytes. Private keys: 32 bytes (X25519), 56 (X448), a seed of 32 (Ed25519) or 57 (Ed448),
-a big-endian scalar of 32, 48 or 66 (NIST curves).
+All keys, nonces, tags and secrets are raw bytes. Private keys: 32 bytes (X25519), 56 (X448), a seed of 32 (Ed25519) or 57
+(Ed448), a big-endian scalar of 32, 48 or 66 (NIST curves).
 """
 
 from __future__ import annotations
