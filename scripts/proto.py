@@ -31,7 +31,7 @@ def generate(root: Path, out: Path) -> None:
     command = [
         *(sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={root / 'proto'}"),
         *(f"--plugin=protoc-gen-mypy_grpc={plugin}", f"--python_out={out}", f"--pyi_out={out}"),
-        *(f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}"),
+        *(f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet,generate_concrete_servicer_stubs:{out}"),
         *map(str, sources),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
