@@ -13,12 +13,13 @@ from typing import Final
 from immutables import Map
 
 from dmls.errors import CodecError, InvalidCommitError, PuncturedError, UsageError
+from dmls.forks.aad import KeySchedule
 from dmls.mls.codec import decode, encode, opaque, struct, uint16, vector
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
-from dmls.mls.schedule.key_schedule import InitSecretRule, InitState
+from dmls.mls.schedule.key_schedule import RFC9420_RULE, InitSecretRule, InitState
 
-__all__ = ["KEPT_LEVELS", "PPRF", "PPRF_RULE", "child_input"]
+__all__ = ["KEPT_LEVELS", "PPRF", "PPRF_RULE", "child_input", "init_secret_rule"]
 
 KEPT_LEVELS: Final = 64
 """Levels below the root along which siblings are kept. Two inputs part below them with probability 2^-64."""
@@ -191,3 +192,8 @@ class _PPRFRule:
 
 PPRF_RULE: InitSecretRule = _PPRFRule()
 """The rule of key schedule `pprf`."""
+
+
+def init_secret_rule(key_schedule: KeySchedule) -> InitSecretRule:
+    """Return the rule of a group's key schedule."""
+    return PPRF_RULE if key_schedule is KeySchedule.PPRF else RFC9420_RULE
