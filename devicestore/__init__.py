@@ -1,0 +1,12 @@
+"""The database of a service or of a client device: users, devices, key packages, rooms, secrets, outbox.
+
+It stores bytes and plain columns and knows nothing of what they mean. A `Store` runs units of work, plain functions of a
+SQLAlchemy `Connection`; the modules `devices`, `key_packages`, `rooms`, `outbox` and so on are the functions they are made of.
+Secrets are sealed before they reach a row (`sealing`).
+"""
+
+from devicestore.engine import Store
+from devicestore.errors import StoreError
+from devicestore.sealing import Sealing, load_or_create_key
+
+__all__ = ["Sealing", "Store", "StoreError", "load_or_create_key"]

@@ -1,0 +1,236 @@
+"""Users' devices. A device is named by user, device id and signature key; a deleted one never comes back under its old key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
+
+from devicestore.errors import Conflict, Invalid, NotFound
+from devicestore.models import Device, KeyPackage, KeyPackageSecret, User
+from devicestore.sealing import row_sealing
+from devicestore.statements import upsert
+
+__all__ = [
+    "Custody",
+    "DeletedDevice",
+    "DeviceRow",
+    "device_list_version",
+    "get",
+    "list_deleted",
+    "list_devices",
+    "register",
+    "remove",
+    "signature_private_key",
+]
+
+
+class Custody(StrEnum):
+    """Who holds a device's private keys."""
+
+    HOSTED = "hosted"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device as it was registered."""
+
+    user_id: str
+    device_id: str
+    custody: Custody
+    signature_key: bytes
+    credential: bytes
+    suites: tuple[int, ...]
+    """Cipher suites by code point, most wanted first."""
+    display_name: str | None
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedDevice:
+    """The tombstone of a device."""
+
+    user_id: str
+    device_id: str
+    signature_key: bytes
+    deleted_at_ms: int
+
+
+def register(conn: Connection, device: DeviceRow, private_key: bytes | None = None) -> bool:
+    """Store a device; its user is made as needed. Return False if the same device is registered already.
+
+    Args:
+        conn: a writing connection.
+        device: what to store. A repetition changes nothing, whatever its other fields say.
+        private_key: the private half of `signature_key`; given for a hosted device and for no other.
+
+    Raises:
+        Conflict: the device id is in use with another key or custody, or this key was deleted under this id.
+        Invalid: a private key for a device of a client, or none for a hosted one.
+    """
+    if (private_key is not None) != (device.custody is Custody.HOSTED):
+        raise Invalid("a hosted device comes with its private key, a client's without")
+    for row in conn.execute(
+        select(Device.signature_key, Device.custody, Device.deleted_at_ms).where(
+            Device.user_id == device.user_id, Device.device_id == device.device_id
+        )
+    ):
+        if row.deleted_at_ms is None:
+            if row.signature_key != device.signature_key or row.custody != device.custody:
+                raise Conflict("the device id is in use with another signature key or custody")
+            return False
+        if row.signature_key == device.signature_key:
+            raise Conflict("a device with this signature key was deleted; it returns only with another key")
+    _raise_list_version(conn, device.user_id)
+    conn.execute(
+        insert(Device).values(
+            user_id=device.user_id,
+            device_id=device.device_id,
+            custody=device.custody.value,
+            signature_key=device.signature_key,
+            credential=device.credential,
+            suites=list(device.suites),
+            display_name=device.display_name,
+            created_at_ms=device.created_at_ms,
+            sealed_private_key=None if private_key is None else _seal(conn, device, private_key),
+        )
+    )
+    return True
+
+
+def get(conn: Connection, user_id: str, device_id: str) -> DeviceRow:
+    """Return a device that is not deleted.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = conn.execute(_select_live().where(Device.user_id == user_id, Device.device_id == device_id)).one_or_none()
+    if row is None:
+        raise NotFound("no such device")
+    return _to_device(row)
+
+
+def list_devices(
+    conn: Connection,
+    user_id: str | None = None,
+    *,
+    custody: Custody | None = None,
+    after: tuple[str, str] | None = None,
+    limit: int | None = None,
+) -> list[DeviceRow]:
+    """Return devices that are not deleted, ordered by user id and device id.
+
+    Args:
+        conn: any connection.
+        user_id: only this user's.
+        custody: only those of this custody.
+        after: user id and device id of the last device of the page before.
+        limit: most devices to return.
+    """
+    statement = _select_live().order_by(Device.user_id, Device.device_id).limit(limit)
+    if user_id is not None:
+        statement = statement.where(Device.user_id == user_id)
+    if custody is not None:
+        statement = statement.where(Device.custody == custody.value)
+    if after is not None:
+        statement = statement.where(tuple_(Device.user_id, Device.device_id) > after)
+    return [_to_device(row) for row in conn.execute(statement)]
+
+
+def list_deleted(conn: Connection, user_id: str) -> list[DeletedDevice]:
+    """Return the tombstones of a user's devices, oldest first."""
+    rows = conn.execute(
+        select(Device.user_id, Device.device_id, Device.signature_key, Device.deleted_at_ms)
+        .where(Device.user_id == user_id, Device.deleted_at_ms.is_not(None))
+        .order_by(Device.deleted_at_ms, Device.id)
+    )
+    return [DeletedDevice(row.user_id, row.device_id, row.signature_key, row.deleted_at_ms) for row in rows]
+
+
+def remove(conn: Connection, user_id: str, device_id: str, *, now_ms: int) -> bool:
+    """Delete a device, its key packages and every secret kept for it. Return False if it is deleted already.
+
+    Raises:
+        NotFound: there never was such a device.
+    """
+    of_device = (Device.user_id == user_id, Device.device_id == device_id)
+    changed = conn.execute(
+        update(Device).where(*of_device, Device.deleted_at_ms.is_(None)).values(deleted_at_ms=now_ms, sealed_private_key=None)
+    ).rowcount
+    if not changed:
+        if conn.execute(select(Device.id).where(*of_device).limit(1)).first() is None:
+            raise NotFound("no such device")
+        return False
+    conn.execute(delete(KeyPackage).where(KeyPackage.user_id == user_id, KeyPackage.device_id == device_id))
+    conn.execute(delete(KeyPackageSecret).where(KeyPackageSecret.user_id == user_id, KeyPackageSecret.device_id == device_id))
+    _raise_list_version(conn, user_id)
+    return True
+
+
+def device_list_version(conn: Connection, user_id: str) -> int:
+    """Return the version of a user's device list, which every change of it raises; 0 for a user who never had a device."""
+    return conn.execute(select(User.device_list_version).where(User.user_id == user_id)).scalar_one_or_none() or 0
+
+
+def signature_private_key(conn: Connection, user_id: str, device_id: str) -> bytes:
+    """Return the private half of a hosted device's signature key.
+
+    Raises:
+        NotFound: no such device, or it is not hosted.
+        SealBroken: the row was altered.
+    """
+    device = get(conn, user_id, device_id)
+    sealed = conn.execute(
+        select(Device.sealed_private_key).where(
+            Device.user_id == user_id, Device.device_id == device_id, Device.deleted_at_ms.is_(None)
+        )
+    ).scalar_one()
+    if sealed is None:
+        raise NotFound("the device is not hosted here")
+    return row_sealing(conn).unseal("device", _place(device), 1, sealed)
+
+
+def _seal(conn: Connection, device: DeviceRow, private_key: bytes) -> bytes:
+    # The key of a device is never rewritten, so its version is always the first.
+    return row_sealing(conn).seal("device", _place(device), 1, private_key)
+
+
+def _place(device: DeviceRow) -> tuple[bytes, ...]:
+    return (device.user_id.encode(), device.device_id.encode(), device.signature_key)
+
+
+def _raise_list_version(conn: Connection, user_id: str) -> None:
+    changed = conn.execute(
+        update(User).where(User.user_id == user_id).values(device_list_version=User.device_list_version + 1)
+    ).rowcount
+    if not changed:
+        conn.execute(upsert(conn, User, ("user_id",), ("device_list_version",)), {"user_id": user_id, "device_list_version": 1})
+
+
+def _select_live() -> Select[*tuple[Any, ...]]:
+    return select(
+        Device.user_id,
+        Device.device_id,
+        Device.custody,
+        Device.signature_key,
+        Device.credential,
+        Device.suites,
+        Device.display_name,
+        Device.created_at_ms,
+    ).where(Device.deleted_at_ms.is_(None))
+
+
+def _to_device(row: Row[*tuple[Any, ...]]) -> DeviceRow:
+    return DeviceRow(
+        user_id=row.user_id,
+        device_id=row.device_id,
+        custody=Custody(row.custody),
+        signature_key=row.signature_key,
+        credential=row.credential,
+        suites=tuple(row.suites),
+        display_name=row.display_name,
+        created_at_ms=row.created_at_ms,
+    )
