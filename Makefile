@@ -37,7 +37,7 @@ check: check-lint check-format check-types check-layers check-proto check-tree #
 
 # $(call step,name,command,what to do about it)
 define step
-@printf '%-8s' '$(1)'; \
+@printf '%-10s' '$(1)'; \
 if out=$$($(2) 2>&1); then echo 'ok'; else echo 'FAILED'; printf '%s\n' "$$out"; echo 'hint: $(3)'; exit 1; fi
 endef
 

@@ -22,7 +22,7 @@ def main() -> None:
     for name in sys.argv[1:] or HINTS:
         check = importlib.import_module(f"scripts.checks.{name}")
         problems = list(check.problems(ROOT))
-        print(f"{name:<8}{'FAILED' if problems else 'ok'}")
+        print(f"{name:<10}{'FAILED' if problems else 'ok'}")
         for problem in problems:
             print(f"  {problem}")
         if problems:
