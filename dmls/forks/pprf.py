@@ -89,15 +89,14 @@ class PPRF:
             raise PuncturedError("this init secret was derived before")
         node = bits >> 8 * size - depth
         secret = self._nodes[node]
-        with self._nodes.mutate() as nodes:
-            del nodes[node]
-            for below in range(depth + 1, 8 * size + 1):
-                node = bits >> 8 * size - below
-                if below <= self.kept_levels:
-                    nodes[node ^ 1] = suite.expand_with_label(secret, "tree", _SIDES[node & 1 ^ 1], size)
-                secret = suite.expand_with_label(secret, "tree", _SIDES[node & 1], size)
-            left = nodes.finish()
-        return secret, PPRF(suite, self.kept_levels, left)
+        nodes = self._nodes.mutate()
+        del nodes[node]
+        for below in range(depth + 1, 8 * size + 1):
+            node = bits >> 8 * size - below
+            if below <= self.kept_levels:
+                nodes[node ^ 1] = suite.expand_with_label(secret, "tree", _SIDES[node & 1 ^ 1], size)
+            secret = suite.expand_with_label(secret, "tree", _SIDES[node & 1], size)
+        return secret, PPRF(suite, self.kept_levels, nodes.finish())
 
     def encode(self) -> bytes:
         """Encode for a sealed store."""
