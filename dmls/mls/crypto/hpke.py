@@ -9,7 +9,7 @@ from dmls.errors import CryptoError, DecryptionError
 from dmls.mls.crypto.aead import Aead
 from dmls.mls.crypto.kdf import Kdf
 from dmls.mls.crypto.kem import AnyKem
-from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.randomness import Random, draw
 
 __all__ = ["Hpke"]
 
@@ -39,7 +39,7 @@ class Hpke:
         """Encrypt to a public key under a key_schedule_context; return KEM output and ciphertext.
 
         Raises:
-            CryptoError: the public key is invalid.
+            CryptoError: the public key is invalid, or `random` gives too little.
         """
         shared_secret, kem_output = self._kem.encap(public_key, self._ephemeral_ikm(random))
         key, nonce = self._message_key(shared_secret, schedule)
@@ -60,7 +60,7 @@ class Hpke:
         """Export a secret of `length` bytes shared with the holder of a public key; return KEM output and secret.
 
         Raises:
-            CryptoError: the public key is invalid.
+            CryptoError: the public key is invalid, or `random` gives too little.
         """
         shared_secret, kem_output = self._kem.encap(public_key, self._ephemeral_ikm(random))
         return kem_output, self._export(shared_secret, schedule, context, length)
@@ -76,7 +76,7 @@ class Hpke:
         return self._export(self._decap(private_key, public_key, kem_output), schedule, context, length)
 
     def _ephemeral_ikm(self, random: Random) -> bytes:
-        return random(self._kem.group.private_key_size)
+        return draw(random, self._kem.group.private_key_size)
 
     def _decap(self, private_key: bytes, public_key: bytes, kem_output: bytes) -> bytes:
         try:

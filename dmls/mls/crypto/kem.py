@@ -14,7 +14,7 @@ from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from dmls.errors import CryptoError
 from dmls.mls.crypto.boundary import LIBRARY_ERRORS
 from dmls.mls.crypto.kdf import Kdf
-from dmls.mls.crypto.points import CURVE448, CURVE25519, P256, P384, P521, NistCurve
+from dmls.mls.crypto.points import CURVE448, CURVE25519, P256, P384, P521, NistCurve, scalar_candidate
 from dmls.mls.crypto.secret import Secret
 
 __all__ = ["NIST_P256", "NIST_P384", "NIST_P521", "X448", "X25519", "AnyGroup", "AnyKem", "DhKem", "Group", "KeyPair"]
@@ -160,8 +160,6 @@ class DhKem(Generic[K]):
         self._sk = group.private_key_size.to_bytes(2, "big") + version + b"sk"
         self._candidate = group.private_key_size.to_bytes(2, "big") + version + b"candidate"
         self._shared_secret = kdf.hash_size.to_bytes(2, "big") + version + b"shared_secret"
-        # 0xff, or 0x01 for P-521, whose order has 521 bits.
-        self._bitmask = 0xFF if group.order is None else group.order >> 8 * (group.private_key_size - 1)
 
     def derive_private_key(self, ikm: bytes) -> bytes:
         """DeriveKeyPair (RFC 9180, Section 7.1.3), the private half, private_key_size bytes (rules CRY-10 and CRY-15).
@@ -175,9 +173,9 @@ class DhKem(Generic[K]):
             return expand(prk, self._sk, group.private_key_size)
         for counter in range(256):
             candidate = expand(prk, self._candidate + counter.to_bytes(1, "big"), group.private_key_size)
-            candidate = (candidate[0] & self._bitmask).to_bytes(1, "big") + candidate[1:]
-            if 0 < int.from_bytes(candidate, "big") < group.order:
-                return candidate
+            scalar = scalar_candidate(candidate, group.order)
+            if scalar is not None:
+                return scalar
         raise CryptoError("no key pair can be derived")
 
     def derive_key_pair(self, ikm: bytes) -> KeyPair:

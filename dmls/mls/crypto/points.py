@@ -15,7 +15,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dmls.errors import CryptoError
 from dmls.mls.crypto.boundary import LIBRARY_ERRORS
 
-__all__ = ["CURVE448", "CURVE25519", "EDWARDS448", "EDWARDS25519", "P256", "P384", "P521", "FieldEncoding", "NistCurve"]
+__all__ = [
+    "CURVE448",
+    "CURVE25519",
+    "EDWARDS448",
+    "EDWARDS25519",
+    "P256",
+    "P384",
+    "P521",
+    "FieldEncoding",
+    "NistCurve",
+    "scalar_candidate",
+]
 
 _P25519: Final = 2**255 - 19
 _P448: Final = 2**448 - 2**224 - 1
@@ -74,6 +85,15 @@ EDWARDS25519: Final = FieldEncoding(32, _P25519, frozenset({0, 1, _P25519 - 1, _
 EDWARDS448: Final = FieldEncoding(57, _P448, frozenset({0, 1, _P448 - 1}), sign_bit=455)
 
 
+def scalar_candidate(candidate: bytes, order: int) -> bytes | None:
+    """Return a random string as a scalar of as many bytes, its excess bits cleared, or None where it is out of range.
+
+    This is the loop body of RFC 9180, Section 7.1.3: the mask is 0xff, or 0x01 for the 521 bits of P-521 (rule CRY-10).
+    """
+    scalar = int.from_bytes(candidate, "big") & (1 << order.bit_length()) - 1
+    return scalar.to_bytes(len(candidate), "big") if 0 < scalar < order else None
+
+
 @dataclass(frozen=True)
 class NistCurve:
     """A NIST curve: scalars of `size` bytes, big-endian and left-padded; points uncompressed, 1 + 2 * size bytes."""
@@ -112,8 +132,8 @@ class NistCurve:
         """
         if len(private_key) != self.size:
             raise CryptoError("private key has a wrong length")
-        scalar = int.from_bytes(private_key, "big")
         try:
+            scalar = int.from_bytes(private_key, "big")
             if public_key is None:
                 return ec.derive_private_key(scalar, self.curve)
             if len(public_key) != self.point_size:

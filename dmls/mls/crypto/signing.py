@@ -15,8 +15,8 @@ from nacl.bindings import crypto_core_ed25519_add, crypto_sign, crypto_sign_open
 
 from dmls.errors import CryptoError, SignatureError
 from dmls.mls.crypto.boundary import LIBRARY_ERRORS
-from dmls.mls.crypto.points import EDWARDS448, EDWARDS25519, P256, P384, P521, NistCurve
-from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.points import EDWARDS448, EDWARDS25519, P256, P384, P521, NistCurve, scalar_candidate
+from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
 
 __all__ = [
@@ -91,7 +91,7 @@ class _Ed25519:
     public_key_size = 32
 
     def generate(self, random: Random) -> bytes:
-        return random(32)
+        return draw(random, 32)
 
     def load(self, private_key: bytes) -> bytes:
         """Return seed and public key, 64 bytes, the form that libsodium signs with."""
@@ -132,7 +132,7 @@ class _Ed448:
     public_key_size = 57
 
     def generate(self, random: Random) -> bytes:
-        return random(57)
+        return draw(random, 57)
 
     def load(self, private_key: bytes) -> ed448.Ed448PrivateKey:
         try:
@@ -176,13 +176,10 @@ class _Ecdsa:
         self._verifying = ec.ECDSA(algorithm)
 
     def generate(self, random: Random) -> bytes:
-        order = self._curve.order
-        bitmask = order >> 8 * (self._curve.size - 1)
         for _ in range(256):
-            candidate = bytearray(random(self._curve.size))
-            candidate[0] &= bitmask
-            if 0 < int.from_bytes(candidate, "big") < order:
-                return bytes(candidate)
+            scalar = scalar_candidate(draw(random, self._curve.size), self._curve.order)
+            if scalar is not None:
+                return scalar
         raise CryptoError("the source of randomness gives no private key")
 
     def load(self, private_key: bytes) -> ec.EllipticCurvePrivateKey:
