@@ -52,8 +52,14 @@ def _download() -> Path:
         registry={name: f"sha256:{digest}" for name, digest in SHA256.items()},
         retry_if_failed=2,
     )
-    for name in SHA256:
-        keeper.fetch(name)
+    try:
+        for name in SHA256:
+            keeper.fetch(name)
+    except OSError as error:
+        raise FileNotFoundError(
+            "the official test vectors are not at hand and cannot be downloaded: set DMLS_TEST_VECTORS to the folder "
+            f"test-vectors of mlswg/mls-implementations at {COMMIT[:12]}"
+        ) from error
     return Path(keeper.abspath)
 
 
@@ -62,7 +68,7 @@ def vectors_folder() -> Path:
     """Return a folder that holds the sixteen files, downloading them if no copy is at hand.
 
     Raises:
-        FileNotFoundError: a file is missing from the folder that was found.
+        FileNotFoundError: a file is missing from the folder that was found, or nothing was found and nothing could be downloaded.
         ValueError: a file is not the pinned version.
     """
     named = os.environ.get("DMLS_TEST_VECTORS")
