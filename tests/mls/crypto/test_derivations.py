@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dmls.errors import CryptoError, DecryptionError, InvalidArgumentError, LengthError, MacError, UnsupportedError, UsageError
 from dmls.mls.codec import MAX_VECTOR, encode_opaque
+from dmls.mls.crypto import labels
 from dmls.mls.crypto.labels import labelled
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
@@ -143,6 +144,16 @@ def test_labels_are_text_and_contents_fit_a_vector() -> None:
 
     with pytest.raises(LengthError, match="ENC-05"):
         labelled("label", Huge())
+
+
+def test_long_labels_are_not_remembered() -> None:
+    """Applications choose exporter labels, so what is kept of them must not grow."""
+    remembered = labels._remembered_kdf_label_prefix
+    cipher_suite(1).derive_secret(b"secret", "a short label")
+    before = remembered.cache_info()
+    assert before.currsize > 0
+    cipher_suite(1).derive_secret(b"secret", "x" * 65)
+    assert remembered.cache_info() == before
 
 
 @pytest.mark.parametrize("generation", [-1, 1 << 32])

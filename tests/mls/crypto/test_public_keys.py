@@ -191,17 +191,17 @@ def test_nist_keys_are_uncompressed_points_of_their_curve(suite_id: int, curve: 
     key = suite.derive_key_pair(rng.randbytes(64)).public_key
     x, y = key[1 : 1 + curve.size], key[1 + curve.size :]
     refused = {
-        "compressed": bytes([2 | y[-1] & 1]) + x,
-        "hybrid": bytes([6 | y[-1] & 1]) + x + y,
-        "infinity": b"\0",
-        "long infinity": bytes(len(key)),
-        "off the curve": key[:-1] + bytes([key[-1] ^ 1]),
-        "coordinate not reduced": b"\x04" + b"\xff" * curve.size + y,
+        "compressed": ("CRY-06", bytes([2 | y[-1] & 1]) + x),
+        "hybrid": ("CRY-06", bytes([6 | y[-1] & 1]) + x + y),
+        "infinity": ("CRY-06", b"\0"),
+        "long infinity": ("CRY-06", bytes(len(key))),
+        "off the curve": ("CRY-08", key[:-1] + bytes([key[-1] ^ 1])),
+        "coordinate not reduced": ("CRY-08", b"\x04" + b"\xff" * curve.size + y),
     }
     for check in (suite.check_encryption_key, suite.check_signature_key):
         check(key)
-        for encoding in refused.values():
-            with pytest.raises(CryptoError):
+        for rule, encoding in refused.values():
+            with pytest.raises(CryptoError, match=rule):
                 check(encoding)
 
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from dmls.errors import CryptoError, SignatureError
+from dmls.mls.crypto.labels import labelled
 from dmls.mls.crypto.operations import count_operations
 from dmls.mls.crypto.points import P256, P384, P521, NistCurve
 from dmls.mls.crypto.signing import SigningKey
@@ -48,6 +49,17 @@ def test_a_signature_binds_key_label_and_content(suite: CipherSuite, rng: random
         forged[position] ^= 1 << rng.randrange(8)
         with pytest.raises(SignatureError):
             suite.verify_with_label(pair.public_key, "LeafNodeTBS", b"content", bytes(forged))
+
+
+@by_suite
+def test_octets_do_not_move_between_signature_and_content(suite: CipherSuite, rng: random.Random) -> None:
+    """A signature that took the head of what was signed would carry over to a label that the signer never used."""
+    pair = suite.generate_signature_key_pair(rng.randbytes)
+    inner = labelled("inner", b"content")
+    signature = suite.sign_with_label(pair.private_key, "outer", inner)
+    head = labelled("outer", inner).removesuffix(inner)
+    with pytest.raises(SignatureError):
+        suite.verify_with_label(pair.public_key, "inner", b"content", signature + head)
 
 
 @by_suite
@@ -124,12 +136,13 @@ def test_ecdsa_hashes_with_the_hash_of_the_suite(
                 suite.verify_with_label(pair.public_key, "label", b"content", key.sign(message, ec.ECDSA(other)))
 
 
-def verifies(suite: CipherSuite, public_key: bytes, content: bytes, signature: bytes) -> bool:
+def broken_rule(suite: CipherSuite, public_key: bytes, content: bytes, signature: bytes) -> str | None:
+    """Return the rule that a refused signature breaks, "none" if it is refused without one, None if it verifies."""
     try:
         suite.verify_with_label(public_key, "label", content, signature)
-    except SignatureError:
-        return False
-    return True
+    except SignatureError as error:
+        return error.rule or "none"
+    return None
 
 
 def length_octets(length: int) -> bytes:
@@ -145,7 +158,7 @@ def integer(value: bytes) -> bytes:
 
 
 def malformed(signature: bytes, curve: NistCurve) -> Iterator[tuple[str, bytes]]:
-    """Other encodings of the same r and s, and wrong numbers."""
+    """Other encodings of the same r and s."""
     r, s = decode_dss_signature(signature)
     r_octets, s_octets = (n.to_bytes(n.bit_length() // 8 + 1, "big") for n in (r, s))
     body = integer(r_octets) + integer(s_octets)
@@ -161,14 +174,19 @@ def malformed(signature: bytes, curve: NistCurve) -> Iterator[tuple[str, bytes]]
     yield "longer form of an inner length", sequence(b"\x02\x82\x00" + bytes([len(r_octets)]) + r_octets + integer(s_octets))
     yield "indefinite length", b"\x30\x80" + body + b"\0\0"
     yield "set instead of sequence", b"\x31" + signature[1:]
-    yield "r is zero", encode_dss_signature(0, s)
-    yield "s is zero", encode_dss_signature(r, 0)
-    yield "s plus order", encode_dss_signature(r, s + curve.order)
-    yield "r plus order", encode_dss_signature(r + curve.order, s)
     yield "negative s", sequence(integer(r_octets) + integer(b"\xff"))
     yield "cut", signature[:-1]
     yield "empty integers", b"\x30\x04\x02\x00\x02\x00"
     yield "empty sequence", b"\x30\x00"
+
+
+def out_of_range(signature: bytes, curve: NistCurve) -> Iterator[tuple[str, bytes]]:
+    """Well encoded, but no r and s below the order."""
+    r, s = decode_dss_signature(signature)
+    yield "r is zero", encode_dss_signature(0, s)
+    yield "s is zero", encode_dss_signature(r, 0)
+    yield "s plus order", encode_dss_signature(r, s + curve.order)
+    yield "r plus order", encode_dss_signature(r + curve.order, s)
 
 
 @by_nist_suite
@@ -180,8 +198,9 @@ def test_ecdsa_signatures_have_one_encoding(
     for content in (b"one", b"two", b"three", b"four"):
         signature = suite.sign_with_label(pair.private_key, "label", content)
         suite.verify_with_label(pair.public_key, "label", content, signature)
-        accepted = [name for name, encoding in malformed(signature, curve) if verifies(suite, pair.public_key, content, encoding)]
-        assert accepted == []
+        for encodings, rule in ((malformed, "CRY-05"), (out_of_range, "none")):
+            broken = {name: broken_rule(suite, pair.public_key, content, each) for name, each in encodings(signature, curve)}
+            assert broken == dict.fromkeys(broken, rule)
 
 
 def test_an_ed25519_scalar_beyond_the_order_is_refused(rng: random.Random) -> None:
