@@ -67,6 +67,9 @@ def problems(root: Path) -> list[str]:
             found.append(f"{path}: {name} is locked at {version}, needed is {requirement}")
         if (name, frozenset(requirement.extras)) not in seen:
             seen.add((name, frozenset(requirement.extras)))
-            waiting += _needs(requirement)
+            try:
+                waiting += _needs(requirement)
+            except metadata.PackageNotFoundError:
+                found.append(f"{path}: {name} is locked but not installed")
     unused = pins.keys() - {name for name, _ in seen}
     return sorted(set(found)) + [f"{path}: nothing needs {name}" for name in sorted(unused)]
