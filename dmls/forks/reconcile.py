@@ -1,0 +1,253 @@
+"""Who should be in the group (docs/protocol.md, Section 6).
+
+The room's state says which users (J), device lists say with which devices (D), and some leaves of the head must go (R).
+None of this ever makes a commit valid or invalid. All times are in milliseconds of the caller's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from dmls.forks.graph import Device, EpochGraph
+from dmls.forks.head import is_author_joined
+from dmls.ids import CommitRef, LeafIndex, UserId
+
+__all__ = [
+    "VOUCH_TIMEOUT_MS",
+    "DeviceList",
+    "HeadLeaf",
+    "LeafRemoval",
+    "RemovalReason",
+    "Situation",
+    "desired_devices",
+    "devices_to_add",
+    "finally_gone",
+    "leaves_to_remove",
+    "lists_wanted",
+    "newer_list",
+    "removal_marks",
+    "unvouched_leaves",
+]
+
+VOUCH_TIMEOUT_MS: Final = 10_000
+"""How long a device list is waited for before a leaf that nobody vouches for goes."""
+
+
+class RemovalReason(Enum):
+    """Why a leaf must go."""
+
+    NOT_IN_ROOM = "not_in_room"
+    FINALLY_GONE = "finally_gone"
+    NOT_LISTED = "not_listed"
+    REMOVED = "removed"
+    CREDENTIAL = "credential"
+    UNVOUCHED = "unvouched"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLeaf:
+    """A leaf of the head.
+
+    Attributes:
+        leaf_index: its place in the head's tree.
+        device: who it is.
+        since_ms: when the leaf was last added or first seen here.
+        vouched: its credential chains to a master key that is held, or its own server sent the event that added it. That a
+            device list names it need not be said here.
+        passes_policy: its credential passes the room's policy.
+    """
+
+    leaf_index: LeafIndex
+    device: Device
+    since_ms: int
+    vouched: bool
+    passes_policy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceList:
+    """The devices of a user that have a published credential of the room's suite, by their own server's word.
+
+    Attributes:
+        user_id: whose.
+        devices: all of them.
+        version: of the owner's server; greater is newer.
+        taken_at_ms: when it was asked for.
+        fresh: it was answered by the owner's server, not by a cache.
+        is_own: the list of a user of one's own server, which is always up to date.
+    """
+
+    user_id: UserId
+    devices: frozenset[Device]
+    version: int
+    taken_at_ms: int
+    fresh: bool
+    is_own: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that D and R depend on.
+
+    Attributes:
+        leaves: of the head.
+        joined: J.
+        invited: I; empty unless history visibility and a room option say that invited users belong in the group.
+        lists: the device lists held, by user.
+        gone: devices that are finally gone.
+        removed_at_ms: when a removal of a device by a joined author was seen last (`removal_marks`).
+        asked_at_ms: when a user's device list was asked for last, where no answer has come yet.
+        now_ms: the time.
+    """
+
+    leaves: tuple[HeadLeaf, ...]
+    joined: frozenset[UserId]
+    now_ms: int
+    invited: frozenset[UserId] = frozenset()
+    lists: Mapping[UserId, DeviceList]
+    gone: frozenset[Device] = frozenset()
+    removed_at_ms: Mapping[Device, int]
+    asked_at_ms: Mapping[UserId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRemoval:
+    """A leaf of R."""
+
+    leaf: HeadLeaf
+    reason: RemovalReason
+
+
+# Who belongs in the group
+
+
+def newer_list(held: DeviceList | None, answer: DeviceList) -> DeviceList:
+    """Return which of two lists of a user to hold: an answer older than what is held is ignored."""
+    if held is None or (answer.version, answer.taken_at_ms) >= (held.version, held.taken_at_ms):
+        return answer
+    return held
+
+
+def finally_gone(graph: EpochGraph) -> frozenset[Device]:
+    """Return the devices that a device of their user's server has removed for good, on any fork."""
+    return frozenset(
+        device
+        for node in map(graph.node, graph)
+        if node.logout
+        for device in node.removes_others
+        if device.server == node.author.server
+    )
+
+
+def removal_marks(graph: EpochGraph, joined: Collection[UserId], seen_at_ms: Mapping[CommitRef, int]) -> dict[Device, int]:
+    """Return the devices that somebody in J has removed on any fork, and when such a removal was seen last.
+
+    `seen_at_ms`: when each node was stored here; removals by nodes that are not in it are left out.
+    """
+    marks: dict[Device, int] = {}
+    for ref, seen in seen_at_ms.items():
+        if ref in graph and is_author_joined(node := graph.node(ref), joined):
+            for device in node.removes_others:
+                marks[device] = max(seen, marks.get(device, seen))
+    return marks
+
+
+def desired_devices(situation: Situation) -> frozenset[Device]:
+    """Return D: the devices that should have a leaf."""
+    return frozenset(
+        device
+        for user in situation.joined | situation.invited
+        if user in situation.lists
+        for device in situation.lists[user].devices
+        if device.user_id == user and device not in situation.gone and not _is_marked(situation, device)
+    )
+
+
+def devices_to_add(situation: Situation) -> tuple[Device, ...]:
+    """Return the devices of D that have no leaf in the head, sorted."""
+    return tuple(sorted(desired_devices(situation) - {leaf.device for leaf in situation.leaves}))
+
+
+def leaves_to_remove(situation: Situation, committer: LeafIndex | None = None) -> tuple[LeafRemoval, ...]:
+    """Return R, each leaf with the first reason that applies.
+
+    `committer`: the leaf that would commit; it cannot remove itself, so it is left out.
+    """
+    reasons = ((leaf, _removal_reason(situation, leaf)) for leaf in situation.leaves if leaf.leaf_index != committer)
+    return tuple(LeafRemoval(leaf, reason) for leaf, reason in reasons if reason is not None)
+
+
+def unvouched_leaves(situation: Situation) -> tuple[HeadLeaf, ...]:
+    """Return the leaves that are not in R but that nobody vouches for: nothing may be sent before their lists are known."""
+    return tuple(
+        leaf for leaf in situation.leaves if not _is_vouched(situation, leaf) and _removal_reason(situation, leaf) is None
+    )
+
+
+def lists_wanted(situation: Situation) -> frozenset[UserId]:
+    """Return the users whose device list should be asked for now.
+
+    Because none is held, because it may vouch for a leaf, or because only a later one can name a removed device again.
+    """
+    entitled = situation.joined | situation.invited
+    since = dict.fromkeys(entitled - situation.lists.keys(), 0)
+    for leaf in unvouched_leaves(situation):
+        since[leaf.device.user_id] = max(leaf.since_ms, since.get(leaf.device.user_id, 0))
+    for device, removed in situation.removed_at_ms.items():
+        user = device.user_id
+        if user in entitled and device not in situation.gone and not _is_taken_after(situation.lists.get(user), removed):
+            since[user] = max(removed + 1, since.get(user, 0))
+    return frozenset(user for user, earliest in since.items() if situation.asked_at_ms.get(user, -1) < earliest)
+
+
+def _removal_reason(situation: Situation, leaf: HeadLeaf) -> RemovalReason | None:
+    device = leaf.device
+    user = device.user_id
+    if user not in situation.joined and user not in situation.invited:
+        return RemovalReason.NOT_IN_ROOM
+    if device in situation.gone:
+        return RemovalReason.FINALLY_GONE
+    if not _is_listed(situation, device) and _is_listed_since(situation, user, leaf.since_ms):
+        return RemovalReason.NOT_LISTED
+    if _is_marked(situation, device):
+        return RemovalReason.REMOVED
+    if not leaf.passes_policy:
+        return RemovalReason.CREDENTIAL
+    if not _is_vouched(situation, leaf) and _has_timed_out(situation, leaf):
+        return RemovalReason.UNVOUCHED
+    return None
+
+
+def _is_listed(situation: Situation, device: Device) -> bool:
+    held = situation.lists.get(device.user_id)
+    return held is not None and device in held.devices
+
+
+def _is_listed_since(situation: Situation, user: UserId, since_ms: int) -> bool:
+    """Tell whether a fresh list of the user is held that was asked for at `since_ms` or later."""
+    held = situation.lists.get(user)
+    return held is not None and (held.is_own or (held.fresh and held.taken_at_ms >= since_ms))
+
+
+def _is_taken_after(held: DeviceList | None, time_ms: int) -> bool:
+    return held is not None and (held.is_own or held.taken_at_ms > time_ms)
+
+
+def _is_marked(situation: Situation, device: Device) -> bool:
+    """Tell whether the device was removed by somebody in J, and no later list names it."""
+    removed = situation.removed_at_ms.get(device)
+    if removed is None:
+        return False
+    return not (_is_listed(situation, device) and _is_taken_after(situation.lists.get(device.user_id), removed))
+
+
+def _is_vouched(situation: Situation, leaf: HeadLeaf) -> bool:
+    return leaf.vouched or _is_listed(situation, leaf.device)
+
+
+def _has_timed_out(situation: Situation, leaf: HeadLeaf) -> bool:
+    asked = situation.asked_at_ms.get(leaf.device.user_id)
+    return asked is not None and asked >= leaf.since_ms and situation.now_ms >= asked + VOUCH_TIMEOUT_MS
