@@ -1,0 +1,97 @@
+"""Parent hashes: what ties each key of the tree to the signature of the member who put it there (RFC 9420, Section 7.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmls.errors import InvalidTreeError
+from dmls.mls.codec import encode, opaque, struct
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.messages.leaf_node import CommitSource
+from dmls.mls.tree.hashes import original_tree_hash, tree_hash
+from dmls.mls.tree.math import leaf_to_node
+from dmls.mls.tree.nodes import Leaf, Node, Parent, ParentNode, between, find_node, in_order, resolution
+
+__all__ = ["ParentHashInput", "check_parent_hashes", "make_path_nodes", "parent_hash"]
+
+
+@struct
+class ParentHashInput:
+    """What is hashed (RFC 9420, Section 7.9)."""
+
+    encryption_key: opaque
+    parent_hash: opaque
+    original_sibling_tree_hash: opaque
+
+
+def parent_hash(suite: CipherSuite, parent: ParentNode, sibling_hash: bytes) -> bytes:
+    """Return the parent hash of a node with respect to the copath child of that original tree hash (rule TR-20)."""
+    return suite.hash(encode(ParentHashInput(parent.encryption_key, parent.parent_hash, sibling_hash)))
+
+
+def make_path_nodes(
+    suite: CipherSuite, siblings: Sequence[Node], public_keys: Sequence[bytes]
+) -> tuple[tuple[ParentNode, ...], bytes]:
+    """Make the nodes of a new path (RFC 9420, Section 7.9).
+
+    Args:
+        suite: the tree's.
+        siblings: the copath children of the filtered direct path, lowest first.
+        public_keys: the new keys of the filtered direct path, lowest first.
+
+    Returns:
+        The nodes, lowest first, and the parent hash of the leaf below them, empty where there are none.
+    """
+    nodes: list[ParentNode] = []
+    # The topmost node has none above it, whether or not it is the root (rules TR-22 and TR-23).
+    above = b""
+    for sibling, public_key in zip(reversed(siblings), reversed(public_keys), strict=True):
+        node = ParentNode(public_key, above, ())
+        nodes.append(node)
+        # New nodes have no unmerged leaves, so the sibling counts as it is.
+        above = parent_hash(suite, node, tree_hash(suite, sibling))
+    return tuple(reversed(nodes)), above
+
+
+def check_parent_hashes(suite: CipherSuite, root: Node) -> None:
+    """Check that every parent that is not blank is parent-hash valid (RFC 9420, Section 7.9.2).
+
+    The lists of unmerged leaves must have been checked before.
+
+    Raises:
+        InvalidTreeError: no descendant vouches for some node (rules TR-24 to TR-28).
+    """
+    for node in in_order(root):
+        if isinstance(node, Parent) and node.node is not None:
+            vouching = _vouches(suite, node.node, node.left, node.right)
+            if vouching + _vouches(suite, node.node, node.right, node.left) != 1:
+                raise InvalidTreeError(f"node {node.index} is not parent-hash valid", rule="TR-24")
+
+
+def _vouches(suite: CipherSuite, parent: ParentNode, child: Node, sibling: Node) -> bool:
+    """Return whether the node that `child` leads to holds the hash of `parent`, which is above `child` and `sibling`."""
+    held = _held_hash(child, between(parent.unmerged_leaves, child))
+    # An empty hash is that of no node (rule TR-27).
+    if not held:
+        return False
+    removed = between(parent.unmerged_leaves, sibling)
+    return held == parent_hash(suite, parent, original_tree_hash(suite, sibling, removed))
+
+
+def _held_hash(child: Node, unmerged: Sequence[int]) -> bytes:
+    """Return the parent hash in the one node of the resolution of `child` that is not in `unmerged`, else b"" (rule TR-25)."""
+    if child.resolution_size != len(unmerged) + 1:
+        return b""
+    node = child
+    if isinstance(child, Parent) and child.node is None:
+        rest = set(resolution(child)).difference(map(leaf_to_node, unmerged))
+        if len(rest) != 1:
+            return b""
+        node = find_node(child, rest.pop())
+    if isinstance(node, Parent) and node.node is not None:
+        # The rest of a resolution that holds a parent is that parent's own list, and whole.
+        return node.node.parent_hash if node is not child or node.node.unmerged_leaves == unmerged else b""
+    # Leaves of sources key_package and update vouch for nothing (rule TR-26).
+    if isinstance(node, Leaf) and isinstance(node.leaf_node.source, CommitSource):
+        return node.leaf_node.source.parent_hash
+    return b""

@@ -1,0 +1,133 @@
+"""The ratchet tree on the wire: `optional<Node> ratchet_tree<V>` (RFC 9420, Section 12.4.3.3)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final, TypeAlias, TypeVar, cast
+
+from dmls.errors import InvalidTreeError, LimitError, TrailingDataError, TruncatedError, UnknownVariantError
+from dmls.ids import NodeIndex
+from dmls.mls.codec import Decoder, encode, encode_length, read_length
+from dmls.mls.messages.leaf_node import LeafNode
+from dmls.mls.tree.hashes import LEAF, PARENT
+from dmls.mls.tree.math import level
+from dmls.mls.tree.nodes import Blank, Leaf, Node, Parent, ParentNode, in_order
+
+__all__ = ["MAX_LEAVES", "check_sorted", "decode_nodes", "encode_nodes"]
+
+MAX_LEAVES: Final = 1 << 16
+"""Most leaves in a tree that is taken from outside unless the caller allows more."""
+
+T = TypeVar("T")
+_Read: TypeAlias = Leaf | ParentNode | None
+
+
+def _decoder(kind: type[T]) -> Decoder:
+    return cast(Decoder, vars(kind)["__wire__"][1])
+
+
+_decode_leaf_node = _decoder(LeafNode)
+_decode_parent_node = _decoder(ParentNode)
+
+
+def encode_nodes(root: Node) -> bytes:
+    """Encode the tree below `root`, without the blank nodes at its end."""
+    parts: list[bytes] = []
+    for node in in_order(root):
+        if isinstance(node, Leaf):
+            parts += (b"\x01\x01", node.encoding)
+        elif isinstance(node, Blank):
+            parts.append(bytes((2 << level(node.index)) - 1))
+        else:
+            parts.append(b"\x00" if node.node is None else b"\x01\x02" + encode(node.node))
+    while parts and not any(parts[-1]):
+        parts.pop()
+    body = b"".join(parts)
+    return encode_length(len(body)) + body
+
+
+def decode_nodes(data: bytes, max_leaves: int) -> Node:
+    """Decode a tree and return its root.
+
+    Raises:
+        CodecError: not an encoding of a tree.
+        InvalidTreeError: no nodes, a node of the wrong type for its place, or a blank or parent node at the end
+            (rules TR-16 to TR-18), or unsorted unmerged leaves (rule TR-05).
+        LimitError: more than `max_leaves` leaves.
+    """
+    length, pos = read_length(data, 0, len(data))
+    end = pos + length
+    if end != len(data):
+        raise TrailingDataError(f"{len(data) - end} bytes after the tree", rule="ENC-08")
+    if not length:
+        raise InvalidTreeError("the tree has no nodes", rule="TR-18")
+    nodes: list[_Read] = []
+    most = 2 * max_leaves - 1
+    while pos < end:
+        if len(nodes) == most:
+            raise LimitError(f"the tree has more than {max_leaves} leaves", rule="ENC-17")
+        node, pos = _read_node(data, pos, end, len(nodes))
+        nodes.append(node)
+    if nodes[-1] is None:
+        raise InvalidTreeError("the last node is blank", rule="TR-16")
+    if not isinstance(nodes[-1], Leaf):
+        raise InvalidTreeError("the last node is a parent", rule="TR-18")
+    return _assemble(nodes)
+
+
+def _read_node(data: bytes, pos: int, end: int, index: int) -> tuple[_Read, int]:
+    present = data[pos]
+    if present == 0:
+        return None, pos + 1
+    if present != 1:
+        raise UnknownVariantError("presence octet is neither 0 nor 1", rule="ENC-06")
+    pos += 1
+    if pos == end:
+        raise TruncatedError("node type missing", rule="ENC-04")
+    kind = data[pos]
+    if kind not in (LEAF, PARENT):
+        raise UnknownVariantError(f"{kind} is no node type", rule="ENC-10")
+    if (kind == PARENT) != index & 1:
+        raise InvalidTreeError(f"node {index} is of the wrong type for its place", rule="TR-17")
+    pos += 1
+    if kind == LEAF:
+        leaf_node, after = _decode_leaf_node(data, pos, end)
+        return Leaf(NodeIndex(index), leaf_node, data[pos:after]), after
+    parent, pos = _decode_parent_node(data, pos, end)
+    check_sorted(parent)
+    return parent, pos
+
+
+def check_sorted(parent: ParentNode) -> None:
+    """Check that the unmerged leaves of a node that was read ascend (rule TR-05).
+
+    Raises:
+        InvalidTreeError: they do not, or one occurs twice.
+    """
+    leaves = parent.unmerged_leaves
+    if any(leaf >= following for leaf, following in pairwise(leaves)):
+        raise InvalidTreeError("unmerged leaves are not in ascending order", rule="TR-05")
+
+
+def _assemble(nodes: list[_Read]) -> Node:
+    """Make the nodes of all levels out of the array, level by level."""
+    subtrees: list[Node] = []
+    for index in range(0, len(nodes), 2):
+        leaf = nodes[index]
+        subtrees.append(leaf if isinstance(leaf, Leaf) else Blank(NodeIndex(index)))
+    span = 1
+    while len(subtrees) > 1:
+        joined: list[Node] = []
+        for at in range(0, len(subtrees), 2):
+            index = (2 * at + 1) * span + span - 1
+            held = nodes[index] if index < len(nodes) else None
+            node = held if isinstance(held, ParentNode) else None
+            first = subtrees[at]
+            second = subtrees[at + 1] if at + 1 < len(subtrees) else Blank(NodeIndex(index + span))
+            if node is None and isinstance(first, Blank) and isinstance(second, Blank):
+                joined.append(Blank(NodeIndex(index)))
+            else:
+                joined.append(Parent(NodeIndex(index), first, second, node))
+        subtrees = joined
+        span *= 2
+    return subtrees[0]

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dmls.errors import UsageError
+from dmls.mls.tree import math
+from tests.support.vectors import load_vectors
+
+leaves = st.integers(0, 2**31 - 1)
+levels = st.integers(1, 31)
+
+
+@pytest.mark.parametrize("case", load_vectors("tree-math.json"), ids=lambda case: str(case["n_leaves"]))
+def test_official_relations(case: dict[str, Any]) -> None:
+    width = case["n_leaves"]
+    assert math.root(width) == case["root"]
+    assert 2 * width - 1 == case["n_nodes"] == len(case["left"])
+    for node in range(case["n_nodes"]):
+        is_leaf, is_root = math.level(node) == 0, node == case["root"]
+        assert (None if is_leaf else math.left(node)) == case["left"][node]
+        assert (None if is_leaf else math.right(node)) == case["right"][node]
+        assert (None if is_root else math.parent(node, width)) == case["parent"][node]
+        assert (None if is_root else math.sibling(node, width)) == case["sibling"][node]
+
+
+@pytest.mark.parametrize("relation", [math.left, math.right])
+def test_a_leaf_has_no_children(relation: Any) -> None:
+    with pytest.raises(UsageError):
+        relation(6)
+
+
+@pytest.mark.parametrize(("node", "width"), [(3, 4), (7, 4), (-1, 4), (0, 1)])
+def test_the_root_and_what_is_outside_have_no_parent(node: int, width: int) -> None:
+    with pytest.raises(UsageError):
+        math.parent(node, width)
+    with pytest.raises(UsageError):
+        math.sibling(node, width)
+
+
+@pytest.mark.parametrize("width", [0, -4, 3, 12])
+def test_a_width_is_a_power_of_two(width: int) -> None:
+    with pytest.raises(UsageError):
+        math.root(width)
+
+
+@given(leaves, levels)
+def test_an_ancestor_covers_its_leaf_and_is_reached_by_parents(leaf: int, height: int) -> None:
+    node: int = math.leaf_to_node(leaf)
+    for step in range(height):
+        assert math.ancestor(leaf, step) == node
+        assert math.level(node) == step
+        assert math.covers(node, leaf)
+        assert math.first_leaf(node) == leaf >> step << step
+        node = math.parent(node, 2**31)
+
+
+@given(leaves, leaves)
+def test_the_common_ancestor_is_the_lowest_node_above_both(one: int, other: int) -> None:
+    node = math.common_ancestor(one, other)
+    assert math.covers(node, one)
+    assert math.covers(node, other)
+    if one != other:
+        for child in (math.left(node), math.right(node)):
+            assert math.covers(child, one) != math.covers(child, other)
+
+
+@given(st.integers(0, 2**20))
+def test_the_width_for_some_leaves_is_the_least(count: int) -> None:
+    width = math.width_for(count)
+    assert width >= max(count, 1)
+    assert width == 1 or width // 2 < count
+    math.root(width)
