@@ -133,9 +133,7 @@ def leaf_maker(group: PublicGroup, client: Client, leaf_index: LeafIndex) -> Cal
 
     def make(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
         source = CommitSource(parent_hash)
-        return make_leaf_node(
-            group.suite, client, encryption_key, source, group_id=group.context.group_id, leaf_index=leaf_index
-        )
+        return make_leaf_node(group.suite, client, encryption_key, source, group_id=group.context.group_id, leaf_index=leaf_index)
 
     return make
 
@@ -160,9 +158,7 @@ def _finish(
     child = derive_child(state, untagged, init, None if staged is None else staged.commit_secret, psks, own_leaves)
     tag = confirmation_tag(suite, child.state.secrets.confirmation_key, confirmed)
     content = replace(unconfirmed, confirmation_tag=tag)
-    new_state = replace(
-        child.state, public=enter(group, applied, tree, confirmed, tag), closed_by=applied.reinit
-    )
+    new_state = replace(child.state, public=enter(group, applied, tree, confirmed, tag), closed_by=applied.reinit)
     parent = with_init_state(state, child.parent_init_state)
     message, parent = _frame(parent, content, random, options)
     extensions = tuple(options.group_info_extensions(content))
@@ -184,9 +180,7 @@ def _finish(
     return StagedCommit(content, message, new_state, parent, keys, applied, group_info, welcome)
 
 
-def _frame(
-    parent: GroupState, content: AuthenticatedContent, random: Random, options: CommitOptions
-) -> tuple[bytes, GroupState]:
+def _frame(parent: GroupState, content: AuthenticatedContent, random: Random, options: CommitOptions) -> tuple[bytes, GroupState]:
     group = parent.public
     if options.wire_format == WireFormat.PUBLIC_MESSAGE:
         public = protect_public(group.suite, content, group.context, parent.secrets.membership_key)

@@ -100,12 +100,8 @@ def create_external_commit(
         tuple(bodies),
         seal_path(before, staged, frozenset(), provisional_context(group, applied, staged.tree), random),
     )
-    framed = FramedContent(
-        group.context.group_id, group.context.epoch, NewMemberCommit(), options.authenticated_data, commit
-    )
-    signature = sign_content(
-        suite, WireFormat.PUBLIC_MESSAGE, framed, group.context, client.signature_private_key
-    )
+    framed = FramedContent(group.context.group_id, group.context.epoch, NewMemberCommit(), options.authenticated_data, commit)
+    signature = sign_content(suite, WireFormat.PUBLIC_MESSAGE, framed, group.context, client.signature_private_key)
     unconfirmed = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, framed, signature, b"")
     confirmed = confirmed_transcript_hash(suite, group.interim_transcript_hash, unconfirmed)
     untagged = enter(group, applied, staged.tree, confirmed, b"")

@@ -14,7 +14,7 @@ from dmls.errors import InvalidGroupInfoError, InvalidMessageError, StaleEpochEr
 from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.framing.signing import proposal_ref, verify_content
-from dmls.mls.group.validation import check_group_members, check_group_extensions
+from dmls.mls.group.validation import check_group_extensions, check_group_members
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import ExternalSenders, check_unique_types, read_extension
@@ -35,7 +35,16 @@ from dmls.mls.schedule.transcript import interim_transcript_hash
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.validation import validate_tree
 
-__all__ = ["CachedProposal", "PublicGroup", "cache_proposal", "check_epoch", "check_group_info_signature", "follow", "sender_key", "verify_sender"]
+__all__ = [
+    "CachedProposal",
+    "PublicGroup",
+    "cache_proposal",
+    "check_epoch",
+    "check_group_info_signature",
+    "follow",
+    "sender_key",
+    "verify_sender",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,9 +90,7 @@ def process_commit(
     applied, path = transition.applied, transition.commit.path
     removed = {index for index, _ in applied.removed}
     remaining = state.own_leaves - removed
-    joined = {
-        index for index, key_package in applied.added if key_package.leaf_node.encryption_key in private_keys
-    }
+    joined = {index for index, key_package in applied.added if key_package.leaf_node.encryption_key in private_keys}
     own_leaves = frozenset(remaining | joined)
     if not remaining:
         raise EvictedError("the commit removes this member", rule="CP-09")

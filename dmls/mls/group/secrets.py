@@ -22,7 +22,16 @@ from dmls.mls.schedule.key_schedule import (
 )
 from dmls.mls.schedule.psk import derive_psk_secret
 
-__all__ = ["ChildEpoch", "InitSecretStep", "check_confirmation", "collect_psks", "derive_child", "external_init", "regular_init", "with_init_state"]
+__all__ = [
+    "ChildEpoch",
+    "InitSecretStep",
+    "check_confirmation",
+    "collect_psks",
+    "derive_child",
+    "external_init",
+    "regular_init",
+    "with_init_state",
+]
 
 InitSecretStep = Callable[[bytes], tuple[Secret, InitState]]
 """From the encoded new group context to the child's init secret and the parent's init state after it."""
@@ -97,9 +106,7 @@ def check_confirmation(state: GroupState) -> None:
     public: PublicGroup = state.public
     context: GroupContext = public.context
     try:
-        public.suite.verify_mac(
-            state.secrets.confirmation_key, context.confirmed_transcript_hash, public.confirmation_tag
-        )
+        public.suite.verify_mac(state.secrets.confirmation_key, context.confirmed_transcript_hash, public.confirmation_tag)
     except MacError as error:
         raise MacError("the confirmation tag does not match", rule="CP-10") from error
 

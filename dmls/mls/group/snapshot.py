@@ -66,9 +66,7 @@ class _SavedState:
 
 
 def _save_public(group: PublicGroup) -> _SavedPublic:
-    return _SavedPublic(
-        _VERSION, group.context, group.tree.width, group.interim_transcript_hash, group.confirmation_tag
-    )
+    return _SavedPublic(_VERSION, group.context, group.tree.width, group.interim_transcript_hash, group.confirmation_tag)
 
 
 def _load_public(saved: _SavedPublic, load: Callable[[int, bytes, int], RatchetTree]) -> PublicGroup:

@@ -39,7 +39,16 @@ from dmls.mls.schedule.secret_tree import SecretTree
 from dmls.mls.schedule.transcript import confirmation_tag, interim_transcript_hash
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = ["CreatedGroup", "GroupState", "create_group", "export_secret", "find_psk", "open_epoch", "own_leaf", "remember_resumption_psk"]
+__all__ = [
+    "CreatedGroup",
+    "GroupState",
+    "create_group",
+    "export_secret",
+    "find_psk",
+    "open_epoch",
+    "own_leaf",
+    "remember_resumption_psk",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,7 +82,7 @@ def open_epoch(
     rule: InitSecretRule,
     epoch_secret: Secret,
     own_leaves: frozenset[LeafIndex],
-    resumption_psks: Map[int, Secret] = Map(),  # noqa: B008 a Map is immutable
+    resumption_psks: Map[int, Secret] = Map(),
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> GroupState:

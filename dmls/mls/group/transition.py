@@ -52,9 +52,7 @@ class Transition:
 
 def provisional_context(group: PublicGroup, applied: AppliedProposals, tree: RatchetTree) -> bytes:
     """Return the encoded group context that path secrets are sealed with (UP-06): the old transcript, all else new."""
-    context = replace(
-        group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions
-    )
+    context = replace(group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions)
     return encode(context)
 
 

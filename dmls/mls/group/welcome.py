@@ -61,9 +61,7 @@ def make_group_info(
     if with_tree:
         listed.append(Extension(ExtensionType.RATCHET_TREE, public.tree.encode()))
     unsigned = GroupInfo(public.context, tuple(listed), public.confirmation_tag, leaf_index, b"")
-    signature = public.suite.sign_with_label(
-        client.signature_private_key, "GroupInfoTBS", group_infos.encode_tbs(unsigned)
-    )
+    signature = public.suite.sign_with_label(client.signature_private_key, "GroupInfoTBS", group_infos.encode_tbs(unsigned))
     return replace(unsigned, signature=signature)
 
 
@@ -81,9 +79,7 @@ def make_welcome(
 ) -> Welcome:
     """Invite everybody a commit added (CC-09 to CC-11, WL-18)."""
     suite = state.public.suite
-    group_info = make_group_info(
-        state, client, leaf_index, extensions=extensions, with_tree=with_tree, with_external_pub=True
-    )
+    group_info = make_group_info(state, client, leaf_index, extensions=extensions, with_tree=with_tree, with_external_pub=True)
     key, nonce = welcome_key_nonce(suite, child.welcome_secret)
     encrypted = suite.aead_seal(key, nonce, b"", encode(group_info))
     secrets = []
@@ -161,13 +157,9 @@ def join(
     check_leaf_support(own_leaf, public.context.extensions)
     keys = {own_leaf.encryption_key: bundle.encryption_private_key}
     if secrets.path_secret is not None:
-        opened = derive_from(
-            public.tree, leaf_index, LeafIndex(group_info.signer), Secret(secrets.path_secret.path_secret)
-        )
+        opened = derive_from(public.tree, leaf_index, LeafIndex(group_info.signer), Secret(secrets.path_secret.path_secret))
         keys.update(opened.private_keys)
-    _, epoch_secret = derive_member_secrets(
-        suite, Secret(secrets.joiner_secret), psk_secret, encode(public.context)
-    )
+    _, epoch_secret = derive_member_secrets(suite, Secret(secrets.joiner_secret), psk_secret, encode(public.context))
     state = open_epoch(public, options.rule, epoch_secret, frozenset({leaf_index}), Map(), limits=options.limits)
     check_confirmation(state)
     return JoinedGroup(state, leaf_index, keys, group_info)
@@ -192,9 +184,7 @@ def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle
     return decode(GroupSecrets, bytes(opened))
 
 
-def _find_psks(
-    suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | None
-) -> list[tuple[PreSharedKeyID, bytes]]:
+def _find_psks(suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | None) -> list[tuple[PreSharedKeyID, bytes]]:
     found = []
     successions = 0
     for psk_id in secrets.psks:
@@ -228,9 +218,7 @@ def choose_tree(
     return RatchetTree.decode(suite, encoded, max_leaves=limits.max_leaves)
 
 
-def _follow(
-    suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | None, options: JoinOptions
-) -> PublicGroup:
+def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | None, options: JoinOptions) -> PublicGroup:
     followed = options.followed
     if followed is not None:
         if followed.context != group_info.group_context or followed.confirmation_tag != group_info.confirmation_tag:

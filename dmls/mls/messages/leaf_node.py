@@ -16,8 +16,8 @@ __all__ = [
     "LeafNodeSource",
     "Lifetime",
     "UpdateSource",
-    "encode_unsigned",
     "encode_tbs",
+    "encode_unsigned",
 ]
 
 
@@ -52,7 +52,9 @@ class CommitSource:
     parent_hash: opaque
 
 
-LeafNodeSource: TypeAlias = Annotated[Lifetime | UpdateSource | CommitSource, Tagged(1, {1: Lifetime, 2: UpdateSource, 3: CommitSource})]
+LeafNodeSource: TypeAlias = Annotated[
+    Lifetime | UpdateSource | CommitSource, Tagged(1, {1: Lifetime, 2: UpdateSource, 3: CommitSource})
+]
 
 
 @struct

@@ -57,7 +57,9 @@ class NewMemberCommit:
 
 
 SenderBody: TypeAlias = Member | ExternalSenderIndex | NewMemberProposal | NewMemberCommit
-Sender: TypeAlias = Annotated[SenderBody, Tagged(1, {1: Member, 2: ExternalSenderIndex, 3: NewMemberProposal, 4: NewMemberCommit})]
+Sender: TypeAlias = Annotated[
+    SenderBody, Tagged(1, {1: Member, 2: ExternalSenderIndex, 3: NewMemberProposal, 4: NewMemberCommit})
+]
 
 
 @struct
