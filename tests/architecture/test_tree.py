@@ -42,7 +42,7 @@ def test_a_module_that_is_too_long_is_noticed(repository: Path) -> None:
         ("lock.txt", "--index-url https://py" + "pi.org/simple", "host of a package registry"),
         ("lock.json", "https://registry.np" + "mjs.org/left-pad", "host of a package registry"),
         ("code.py", "x = 1  # TO" + "DO: two", "work left undone"),
-        ("code.py", "raise NotImplemented" + "Error", "work left undone"),
+        ("code.py", "raise Not" + "ImplementedError", "work left undone"),
         ("test_code.py", "@pytest.mark.sk" + "ip", "skipped test"),
     ],
 )
