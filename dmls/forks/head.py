@@ -70,9 +70,11 @@ class Tally:
 
     def counts(self, ref: CommitRef) -> bool:
         """Tell whether a node of the graph may be on the head's chain."""
-        return self._support.get(ref, 0) > 0 or (
-            self._is_twin_confirmed(ref) and is_author_in_standing(self._nodes[ref], self._joined)
-        )
+        return self.support(ref) > 0 or (self._is_twin_confirmed(ref) and is_author_in_standing(self._nodes[ref], self._joined))
+
+    def support(self, ref: CommitRef) -> int:
+        """Return the number of users who support a node."""
+        return self._support.get(ref, 0)
 
     def supporters(self, ref: CommitRef) -> frozenset[UserId]:
         """Return the users who support a node."""
@@ -205,7 +207,7 @@ class Tally:
             node = self._nodes[ref]
             return (
                 not node.by_create_sender,
-                -self._support[ref],
+                -self.support(ref),
                 node.is_external,
                 node.author in removed,
                 _tie_hash(node),
