@@ -16,7 +16,7 @@ from dmls.errors import CodecError, UnknownVariantError, UnsupportedError
 from dmls.ids import CommitRef, EpochId, EventId, LeafIndex, RoomId
 from dmls.matrix.encoding import MAX_INTEGER, decode_base64, encode_base64, encode_json, parse_json_object
 from dmls.matrix.identifiers import parse_event_id, parse_room_id
-from dmls.matrix.records import Field, Record, hint, integer, listed, octets, optional, string
+from dmls.matrix.records import Field, Record, hint, integer, listed, mapping, octets, optional, string
 
 __all__ = [
     "ALGORITHM",
@@ -257,12 +257,6 @@ def _read_type(value: Any) -> str:
     return value
 
 
-def _read_content(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise CodecError("not a JSON object")
-    return value
-
-
 _X = Field(_read_bytes, _write_x)
 _KEYFRAME = Field(_read_x, _write_x)
 _REFERENCE = octets(32, 48, 64)  # one length per hash function of the seven suites
@@ -276,7 +270,7 @@ _POINTER = Record(BlobPointer, {"uri": string(r"[\x21-\x7e]{1,1024}"), "sha256":
 _PREDECESSOR = Record(Predecessor, {"room_id": _ROOM, "commit_ref": _REFERENCE, "epoch_id": _REFERENCE})
 _RESOLVED = Record(Resolved, {"commit_ref": _REFERENCE, "event": hint(_EVENT)})
 _VOTE = {"leaf": _LEAF, "seq": _NUMBER, "signature": octets()}
-_PAYLOAD = Record(Payload, {"type": Field(_read_type), "content": Field(_read_content), "room_id": _ROOM})
+_PAYLOAD = Record(Payload, {"type": Field(_read_type), "content": mapping(), "room_id": _ROOM})
 
 _KINDS: dict[str, Record[Any]] = {
     "genesis": Record(

@@ -21,6 +21,7 @@ __all__ = [
     "Membership",
     "RoomEvent",
     "parse_member_event",
+    "parse_membership",
 ]
 
 ENCRYPTED = "m.room.encrypted"
@@ -40,6 +41,9 @@ class Membership(StrEnum):
     BAN = "ban"
 
 
+_MEMBERSHIPS = frozenset(Membership)
+
+
 @dataclass(frozen=True, slots=True)
 class RoomEvent:
     """One event of a room's timeline.
@@ -52,6 +56,8 @@ class RoomEvent:
         soft_failed: the homeserver's own judgement: allowed where the event stands, but not by the current state when it came.
         before_departure: whether the event is in the causal past of the leave or ban that ended its sender's membership; None
             when the sender's membership has not ended, or the homeserver cannot tell.
+        auth_events: IDs of the events that it names as its authority; the sender's member event among them tells under which
+            join it was sent.
     """
 
     event_id: EventId
@@ -63,6 +69,7 @@ class RoomEvent:
     origin_server_ts_ms: int
     soft_failed: bool = False
     before_departure: bool | None = None
+    auth_events: tuple[EventId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,17 @@ class MemberEvent:
         object.__setattr__(self, "auth_events", tuple(sorted(set(self.auth_events))))
 
 
+def parse_membership(value: object) -> Membership:
+    """Checks the `membership` of a member event's content.
+
+    Raises:
+        InvalidArgumentError: `value` is none that Matrix knows.
+    """
+    if not isinstance(value, str) or value not in _MEMBERSHIPS:
+        raise InvalidArgumentError("not a membership")
+    return Membership(value)
+
+
 def parse_member_event(
     event_id: object, user_id: object, sender: object, membership: object, auth_events: Iterable[object]
 ) -> MemberEvent:
@@ -93,11 +111,7 @@ def parse_member_event(
     Raises:
         InvalidArgumentError: an identifier is malformed, the membership is none of Matrix's, or more than MAX_AUTH_EVENTS.
     """
-    try:
-        known = Membership(str(membership))
-    except ValueError:
-        raise InvalidArgumentError("not a membership") from None
     ids = tuple(parse_event_id(value) for value in auth_events)
     if len(ids) > MAX_AUTH_EVENTS:
         raise InvalidArgumentError(f"more than {MAX_AUTH_EVENTS} auth events")
-    return MemberEvent(parse_event_id(event_id), parse_user_id(user_id), parse_user_id(sender), known, ids)
+    return MemberEvent(parse_event_id(event_id), parse_user_id(user_id), parse_user_id(sender), parse_membership(membership), ids)

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 from dmls.errors import CodecError, DMLSError
 from dmls.matrix.encoding import decode_base64, encode_base64
 
-__all__ = ["Field", "Record", "hint", "integer", "listed", "octets", "optional", "string"]
+__all__ = ["Field", "Record", "boolean", "hint", "integer", "listed", "mapping", "octets", "optional", "string"]
 
 T = TypeVar("T")
 
@@ -136,3 +136,27 @@ def octets(*lengths: int) -> Field:
         return data
 
     return Field(read, encode_base64)
+
+
+def boolean() -> Field:
+    """True or false."""
+
+    def read(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise CodecError("neither true nor false")
+        return value
+
+    return Field(read)
+
+
+def mapping(read_name: Callable[[object], Any] | None = None, value: Field | None = None) -> Field:
+    """An object as it is, or one whose names and values are read."""
+
+    def read(content: Any) -> Mapping[Any, Any]:
+        if not isinstance(content, Mapping):
+            raise CodecError("not a JSON object")
+        if read_name is None or value is None:
+            return content
+        return {read_name(name): value.read(entry) for name, entry in content.items()}
+
+    return Field(read)
