@@ -1,0 +1,1 @@
+"""The demonstration: a recorded room played through the services of both homeservers."""
