@@ -107,6 +107,7 @@ class Store:
             undo.callback(writer.dispose)
             undo.callback(reader.dispose)
             row_sealing = run_in(writer, lambda conn: _prepare(conn, sealing, migrate=migrate))
+            _empty_log(writer)
             store = cls(writer, reader, row_sealing, lock)
             undo.pop_all()
         return store
