@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmls.errors import InvalidTreeError
-from dmls.mls.codec import encode, opaque, struct
+from dmls.mls.codec import encode_opaque
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.leaf_node import CommitSource
 from dmls.mls.tree.hashes import original_tree_hash, tree_hash
 from dmls.mls.tree.math import leaf_to_node
 from dmls.mls.tree.nodes import Leaf, Node, Parent, ParentNode, between, find_node, in_order, resolution
 
-__all__ = ["ParentHashInput", "check_parent_hashes", "make_path_nodes", "parent_hash"]
-
-
-@struct
-class ParentHashInput:
-    """What is hashed (RFC 9420, Section 7.9)."""
-
-    encryption_key: opaque
-    parent_hash: opaque
-    original_sibling_tree_hash: opaque
+__all__ = ["check_parent_hashes", "make_path_nodes", "parent_hash"]
 
 
 def parent_hash(suite: CipherSuite, parent: ParentNode, sibling_hash: bytes) -> bytes:
-    """Return the parent hash of a node with respect to the copath child of that original tree hash (rule TR-20)."""
-    return suite.hash(encode(ParentHashInput(parent.encryption_key, parent.parent_hash, sibling_hash)))
+    """Return the hash of ParentHashInput: a node, and the original tree hash of its child on the copath (rule TR-20)."""
+    return suite.hash(encode_opaque(parent.encryption_key) + encode_opaque(parent.parent_hash) + encode_opaque(sibling_hash))
 
 
 def make_path_nodes(
@@ -62,10 +53,11 @@ def check_parent_hashes(suite: CipherSuite, root: Node) -> None:
         InvalidTreeError: no descendant vouches for some node (rules TR-24 to TR-28).
     """
     for node in in_order(root):
-        if isinstance(node, Parent) and node.node is not None:
-            vouching = _vouches(suite, node.node, node.left, node.right)
-            if vouching + _vouches(suite, node.node, node.right, node.left) != 1:
-                raise InvalidTreeError(f"node {node.index} is not parent-hash valid", rule="TR-24")
+        if not isinstance(node, Parent) or node.node is None:
+            continue
+        # No more than one side can vouch: each would have to hold a hash of the other.
+        if not (_vouches(suite, node.node, node.left, node.right) or _vouches(suite, node.node, node.right, node.left)):
+            raise InvalidTreeError(f"node {node.index} is not parent-hash valid", rule="TR-24")
 
 
 def _vouches(suite: CipherSuite, parent: ParentNode, child: Node, sibling: Node) -> bool:

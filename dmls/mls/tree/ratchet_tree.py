@@ -63,7 +63,10 @@ class RatchetTree:
         """Wrap a root; `places` must know all keys below it, and is made here if left out."""
         self.suite = suite
         self.root = root
-        self._places = Places.of(root) if places is None else places
+        if places is None:
+            places = Places()
+            places.add(in_order(root))
+        self._places = places
 
     @classmethod
     def create(cls, suite: CipherSuite, leaf_node: LeafNode) -> RatchetTree:
@@ -296,11 +299,9 @@ class RatchetTree:
     # Inside
 
     def _with(self, root: Node, slots: Sequence[Slot], content: Content) -> RatchetTree:
-        changed = rewrite(root, slots, content)
-        if self._places.is_stale(changed.members):
-            return RatchetTree(self.suite, changed)
+        self._places = self._places.for_tree(self.root)
         self._places.add(slots)
-        return RatchetTree(self.suite, changed, self._places)
+        return RatchetTree(self.suite, rewrite(root, slots, content), self._places)
 
     def _check_inside(self, node: int) -> None:
         if not 0 <= node <= 2 * self.root.index:

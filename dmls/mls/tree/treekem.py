@@ -25,7 +25,6 @@ from dmls.mls.tree.ratchet_tree import RatchetTree
 __all__ = [
     "OpenedPath",
     "StagedPath",
-    "check_ciphertext_counts",
     "derive_from",
     "merge_path",
     "open_path",
@@ -161,11 +160,12 @@ def merge_path(
     copath = tree.filtered_copath(sender)
     if len(path.nodes) != len(copath):
         raise InvalidCommitError(f"the path has {len(path.nodes)} nodes, not {len(copath)}", rule="UP-03")
+    siblings = [sibling for _, sibling in copath]
     public_keys = [node.encryption_key for node in path.nodes]
     _check_new_keys(tree, (path.leaf_node.encryption_key, *public_keys))
     if excluded is not None:
-        check_ciphertext_counts(tree, sender, path, excluded)
-    nodes, parent_hash = make_path_nodes(tree.suite, [sibling for _, sibling in copath], public_keys)
+        _check_ciphertext_counts(tree.suite, siblings, path.nodes, excluded)
+    nodes, parent_hash = make_path_nodes(tree.suite, siblings, public_keys)
     source = path.leaf_node.source
     if not isinstance(source, CommitSource):
         raise InvalidCommitError("the source of the path's leaf is not commit", rule="LN-17")
@@ -184,17 +184,14 @@ def _check_new_keys(tree: RatchetTree, public_keys: Sequence[bytes]) -> None:
         raise InvalidCommitError("a public key of the path is not valid", rule="LN-25") from None
 
 
-def check_ciphertext_counts(tree: RatchetTree, sender: LeafIndex, path: UpdatePath, excluded: frozenset[LeafIndex]) -> None:
-    """Check by their length, without unpacking them, that a path has as many ciphertexts as there are recipients.
-
-    Raises:
-        InvalidCommitError: rule UP-04.
-    """
-    suite = tree.suite
+def _check_ciphertext_counts(
+    suite: CipherSuite, siblings: Sequence[Node], nodes: Sequence[UpdatePathNode], excluded: frozenset[LeafIndex]
+) -> None:
+    """Check the numbers of ciphertexts by their length, without unpacking any (rule UP-04)."""
     added = sorted(excluded)
     secret_size = suite.hash_size + suite.tag_size
-    for (_, sibling), node in zip(tree.filtered_copath(sender), path.nodes, strict=True):
-        # The KEM output is an encoded public key, and the path's keys are known to be such.
+    for sibling, node in zip(siblings, nodes, strict=True):
+        # A KEM output is an encoded public key, as long as any other of the suite.
         key_size = len(node.encryption_key)
         size = len(encode_length(key_size)) + key_size + len(encode_length(secret_size)) + secret_size
         if len(node.encrypted_path_secret.data) != size * (sibling.resolution_size - len(between(added, sibling))):
@@ -230,32 +227,38 @@ def open_path(
         InvalidCommitError: rules UP-04 and UP-10.
     """
     copath = tree.filtered_copath(sender)
-    added = sorted(excluded)
-    able = set(own_leaves).difference(excluded, (sender,))
-    # The less a leaf differs from the sender's in its highest bits, the lower is the node above both.
-    for distance in sorted(map(sender.__xor__, able)):
-        leaf = LeafIndex(distance ^ sender)
-        step = next((number for number, (_, sibling) in enumerate(copath) if covers(sibling.index, leaf)), None)
-        if step is None:
+    own = sorted(own_leaves)
+    for step, (_, sibling) in enumerate(copath):
+        found = _find_recipient(sibling, between(own, sibling), excluded, private_keys)
+        if found is None:
             continue
-        sibling = copath[step][1]
-        before, recipient = _recipient(sibling, leaf)
-        public_key = node_key(recipient)
-        private_key = None if public_key is None else private_keys.get(public_key)
-        if public_key is None or private_key is None:
-            continue
-        skipped = between(added, sibling)
+        before, recipient, private_key = found
+        skipped = between(sorted(excluded), sibling)
         sealed = _pick(
             path.nodes[step].encrypted_path_secret,
             before - bisect_left(skipped, first_leaf(recipient.index)),
             sibling.resolution_size - len(skipped),
         )
+        public_key = tree.encryption_key(recipient.index)
         secret = tree.suite.open_with_label(private_key, public_key, _LABEL, group_context, sealed.kem_output, sealed.ciphertext)
         opened = _derive_up(merged, [above for above, _ in copath[step:]], secret)
         if opened is None:
             raise InvalidCommitError("a public key of the path is not that of its path secret", rule="UP-10")
         return opened
     raise DecryptionError("no private key is held that opens the path", rule="UP-12")
+
+
+def _find_recipient(
+    sibling: Node, own_leaves: Sequence[int], excluded: frozenset[LeafIndex], private_keys: Mapping[bytes, Secret]
+) -> tuple[int, Node, Secret] | None:
+    """Return a node of a resolution whose private key is held, and after how many others it comes (rules UP-12, UP-13)."""
+    for leaf in own_leaves:
+        if leaf not in excluded:
+            before, recipient = _recipient(sibling, leaf)
+            private_key = private_keys.get(node_key(recipient) or b"")
+            if private_key is not None:
+                return before, recipient, private_key
+    return None
 
 
 def _pick(ciphertexts: Lazy[HPKECiphertext], index: int, count: int) -> HPKECiphertext:
@@ -330,7 +333,7 @@ def _recipient_keys(sibling: Node, added: Sequence[int]) -> Iterator[bytes]:
             yield key
 
 
-def _recipient(sibling: Node, leaf: LeafIndex) -> tuple[int, Node]:
+def _recipient(sibling: Node, leaf: int) -> tuple[int, Node]:
     """Return which node of a resolution stands for a leaf, after how many others."""
     before = 0
     place = leaf_to_node(leaf)
