@@ -190,9 +190,7 @@ def _own_file(path: Path, *, create: bool) -> FileLock:
 
 
 def _prepare(conn: Connection, sealing: Sealing, *, migrate: bool) -> RowSealing:
-    # The key is tried before anything is changed, so that a wrong one leaves the store as it was.
-    if migrations.revision(conn) is not None and meta.identity(conn) is not None:
-        meta.open_sealing(conn, sealing)
+    # One transaction: a wrong key, found last, leaves even an older schema as it was.
     if migrate:
         migrations.upgrade(conn)
     migrations.check(conn)

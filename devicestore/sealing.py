@@ -158,9 +158,8 @@ def _read_key(target: Path) -> bytes:
 
 
 def _encode_aad(store_id: bytes, table: str, key: tuple[bytes, ...], version: int) -> bytes:
-    # Every part carries its length and the parts their number, so no two places share an encoding.
-    parts = (store_id, table.encode(), *key)
-    encoded = [_AAD_LABEL, _FORMAT, version.to_bytes(8, "big"), len(parts).to_bytes(4, "big")]
-    for part in parts:
+    # Every part carries its length, so no two places share an encoding.
+    encoded = [_AAD_LABEL, _FORMAT, version.to_bytes(8, "big")]
+    for part in (store_id, table.encode(), *key):
         encoded += (len(part).to_bytes(4, "big"), part)
     return b"".join(encoded)

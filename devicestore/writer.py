@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from devicestore.errors import Closed, StoreError, translate
+from devicestore.errors import Closed, StoreError, Unavailable, translate
 
 __all__ = ["GROUP_LIMIT", "Writer", "run_in"]
 
@@ -106,16 +106,23 @@ class Writer:
         return units, False
 
     def _commit_group(self, units: list[_Unit]) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
+        lost: StoreError = Unavailable("the transaction was lost with another unit of work")
+        own: BaseException | None = None
         try:
             with self._engine.begin() as conn:
-                outcomes = [_run_unit(conn, unit.work) for unit in units]
+                for unit in units:
+                    outcomes.append(_run_unit(conn, unit.work))  # noqa: PERF401  how far it came tells whose error it is
         except SQLAlchemyError as error:
-            lost: BaseException = translate(error)
-        except BaseException as error:  # noqa: BLE001  the thread must outlive whatever a unit raises; the futures carry it
-            lost = error
+            lost = translate(error)
+        except BaseException as error:  # noqa: BLE001  the thread must outlive whatever a unit raises; its future carries it
+            own = error
         else:
             return outcomes
-        return [_Outcome(None, lost)] * len(units)
+        failed = [_Outcome(None, lost)] * len(units)
+        if own is not None:
+            failed[len(outcomes)] = _Outcome(None, own)
+        return failed
 
 
 def _run_unit(conn: Connection, work: Callable[[Connection], Any]) -> _Outcome:

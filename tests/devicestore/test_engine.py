@@ -223,6 +223,21 @@ def test_unit_that_ends_the_transaction_is_an_error_and_the_writer_lives(store: 
     assert blob_names(store) == [b"a"]
 
 
+def test_unit_that_loses_the_transaction_fails_the_others_of_the_group_with_an_error_of_their_own(store: Store) -> None:
+    def lose(conn: Connection) -> None:
+        conn.exec_driver_sql("ROLLBACK")
+        raise KeyError("own")
+
+    gate = threading.Event()
+    store.write(lambda _conn: gate.wait(10))
+    futures = [store.write(work) for work in (partial(put_blob, name=b"a"), lose, partial(put_blob, name=b"b"))]
+    gate.set()
+    assert [type(future.exception(10)) for future in futures] == [Unavailable, KeyError, Unavailable]
+    assert blob_names(store) == []
+    write(store, lambda conn: put_blob(conn, b"c"))
+    assert blob_names(store) == [b"c"]
+
+
 def test_unit_that_exits_does_not_end_the_writer(store: Store) -> None:
     def leave(_conn: Connection) -> None:
         raise SystemExit(3)

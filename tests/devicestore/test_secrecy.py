@@ -104,4 +104,5 @@ def test_no_log_line_holds_a_secret(url: str, sealing: Sealing, caplog: pytest.L
         store.write(FAILURES["secret stored twice"]).exception(timeout=30)
     assert "INSERT INTO epoch" in caplog.text
     assert "Row (" in caplog.text
+    assert "SQL parameters hidden" in caplog.text
     assert_silent(caplog.text)

@@ -126,6 +126,7 @@ def test_private_keys_of_a_deleted_device_are_gone(store: Store, tmp_path: Path)
 
     write(store, fill)
     assert_shredded(store, tmp_path / "store.db", lambda conn: devices.remove(conn, ALICE, "A1", now_ms=1))
+    assert store.read(sealed_values) == []
 
 
 def test_consumed_key_package_secret_is_gone_once_its_time_is_over(store: Store, tmp_path: Path) -> None:
