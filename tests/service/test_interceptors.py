@@ -209,11 +209,17 @@ def test_a_watch_outlives_the_services_own_limit() -> None:
 @SHAPES
 def test_a_caller_that_goes_away_cancels_the_handler(method: str, call: Caller) -> None:
     async def main() -> None:
-        async with _rooms() as (stub, servicer):
-            task = asyncio.ensure_future(call(stub, "sleep"))
+        servicer = _Rooms()
+        async with loopback(
+            lambda server: room_pb2_grpc.add_RoomServiceServicer_to_server(servicer, server), interceptors=_all()
+        ) as address:
+            channel = grpc.aio.insecure_channel(address)
+            task = asyncio.ensure_future(call(room_pb2_grpc.RoomServiceStub(channel), "sleep"))
             await asyncio.wait_for(servicer.running.wait(), 5)
-            task.cancel()
+            await channel.close()
             await asyncio.wait_for(servicer.cancelled.wait(), 5)
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
     with capture_logs() as logs:
         run(main())
