@@ -65,6 +65,15 @@ class GroupState:
     """Resumption PSK by epoch number, of epochs this state descends from, its own included."""
     closed_by: ReInit | None = None
 
+    def without_message_secrets(self) -> GroupState:
+        """Return the state unable to open or send messages, able still to follow commits."""
+        emptied = replace(self.secrets, sender_data_secret=Secret(b""))
+        return replace(self, secrets=emptied, secret_tree=self.secret_tree.emptied())
+
+    def without_external_secret(self) -> GroupState:
+        """Return the state unable to follow external commits."""
+        return replace(self, secrets=replace(self.secrets, external_secret=Secret(b"")))
+
     def __repr__(self) -> str:
         return f"GroupState(epoch={self.public.context.epoch}, own_leaves={sorted(self.own_leaves)})"
 

@@ -123,6 +123,10 @@ class SecretTree:
             ratchet = _UNOPENED if self._covering_node(leaf) is not None else _FORGOTTEN
         return ratchet.has(generation)
 
+    def emptied(self) -> SecretTree:
+        """Return a tree of the same shape without any secret."""
+        return SecretTree(self.suite, self.width, self.limits, Map(), Map())
+
     def forget(self, leaf: LeafIndex) -> SecretTree:
         """Return the tree without anything from which this leaf's keys could be derived.
 

@@ -1,0 +1,1 @@
+"""One room as a pure state machine: inputs in, effects out (docs/protocol.md)."""

@@ -1,0 +1,326 @@
+"""Genesis and commit events: judged by what everybody can see, then entered with what this agent holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dmls.engine.agent import DevicePolicy, device_of
+from dmls.engine.effects import BackfillWanted, EventKind, EventResult, IngestOutcome, NoticeKind
+from dmls.engine.nodes import EventFacts, add_epoch, add_node, correct_node, own_leaves, refresh_head
+from dmls.engine.profile import check_commit_profile, check_group_profile, rule_of
+from dmls.engine.records import put_epoch, put_meta
+from dmls.engine.state import Draft, NodeEntry
+from dmls.errors import (
+    CryptoError,
+    DMLSError,
+    EvictedError,
+    InvalidCommitError,
+    InvalidGroupInfoError,
+    InvalidMessageError,
+    PuncturedError,
+)
+from dmls.forks.aad import DmlsCommitAAD, commit_ref, content_hash, decode_commit_aad, genesis_ref, read_node_ref
+from dmls.forks.graph import VIRTUAL_ROOT, Device, Node
+from dmls.ids import CommitRef, KeyPackageRef, LeafIndex
+from dmls.matrix.bodies import CommitBody, GenesisBody, Inline
+from dmls.matrix.events import RoomEvent
+from dmls.mls.codec import decode
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.crypto.suites import CipherSuite, cipher_suite
+from dmls.mls.framing.public_message import unprotect_public
+from dmls.mls.group.follower import PublicGroup, follow, verify_sender
+from dmls.mls.group.process import process_commit
+from dmls.mls.group.transition import Transition, follow_commit
+from dmls.mls.group.welcome import JoinOptions, check_leaves, join
+from dmls.mls.messages.commit import Commit
+from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.key_package import key_package_ref
+from dmls.mls.messages.message import AuthenticatedContent, Member, MLSMessage, PublicMessage
+from dmls.mls.messages.registry import WireFormat
+from dmls.mls.messages.welcome import Welcome
+from dmls.mls.tree.ratchet_tree import RatchetTree
+
+__all__ = ["add_genesis", "enter_by_welcome", "facts_of", "receive_commit", "receive_genesis", "transition_devices"]
+
+_POLICY = DevicePolicy()
+
+
+def facts_of(draft: Draft, event: RoomEvent) -> EventFacts:
+    """Return what an event's envelope says, for the node it makes."""
+    return EventFacts(event.event_id, event.auth_events, bool(event.before_departure))
+
+
+def _inline(field: object) -> bytes:
+    if not isinstance(field, Inline):
+        raise InvalidMessageError("a blob of the event is not here")
+    return field.data
+
+
+def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventResult:
+    """Take in the beginning of a group.
+
+    Raises:
+        DMLSError: the genesis is malformed or breaks a rule.
+    """
+    suite = cipher_suite(body.ciphersuite)
+    encoded = _inline(body.group_info)
+    ref = genesis_ref(suite, encoded)
+    if ref in draft.state.entries:
+        correct_node(draft, ref, facts_of(draft, event))
+        return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
+    group_info = decode(MLSMessage, encoded).body
+    if not isinstance(group_info, GroupInfo):
+        raise InvalidGroupInfoError("a genesis holds a GroupInfo")
+    group = follow(suite, group_info, RatchetTree.decode(suite, _inline(body.keyframe)))
+    check_leaves(group, JoinOptions(policy=_POLICY))
+    check_group_profile(group, draft.state.room_id)
+    founder = group.tree.leaf(LeafIndex(0))
+    if group.context.epoch != 0 or group.tree.member_count != 1 or group_info.signer != 0 or founder is None:
+        raise InvalidGroupInfoError("a genesis has one member, at leaf 0, and epoch 0", rule="GC-01")
+    author = device_of(founder)
+    _check_author(event, author)
+    add_genesis(draft, ref, group, encoded, author, facts_of(draft, event))
+    return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
+
+
+def _check_author(event: RoomEvent, author: Device) -> None:
+    if event.sender != author.user_id:
+        raise InvalidCommitError("the event's sender is not the user of the author's leaf")
+
+
+def add_genesis(draft: Draft, ref: CommitRef, group: PublicGroup, group_info: bytes, author: Device, facts: EventFacts) -> None:
+    """Store a valid genesis."""
+    node = Node(
+        commit_ref=ref,
+        parent_ref=VIRTUAL_ROOT,
+        event_id=facts.event_id,
+        sender=author.user_id,
+        author=author,
+        epoch=0,
+        vote_seq=0,
+        content_hash=ref,
+        is_genesis=True,
+        by_create_sender=author.user_id == draft.state.membership.facts.create_sender,
+        adds=(author,),
+        before_departure=facts.before_departure,
+        is_spent=any(draft.state.membership.is_spent(item) for item in facts.auth_events),
+    )
+    add_node(draft, NodeEntry(node, group, group_info, ref, 0, 0, facts.auth_events, draft.now_ms))
+    draft.update(cipher_suite=group.suite.id)
+    put_meta(draft)
+    refresh_head(draft)
+
+
+def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventResult | CommitRef:
+    """Take in a commit; return the missing parent where it has to wait for one.
+
+    Raises:
+        DMLSError: the commit is malformed or breaks a rule that everybody can check.
+    """
+    suite = cipher_suite(body.ciphersuite)
+    message = decode(MLSMessage, _inline(body.message)).body
+    if not isinstance(message, PublicMessage) or not isinstance(message.content.content, Commit):
+        raise InvalidCommitError("a commit is a public message", rule="FRM-10")
+    content = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, message.content, message.signature, message.confirmation_tag)
+    ref = commit_ref(suite, content)
+    known = draft.state.entries.get(ref)
+    if known is not None:
+        correct_node(draft, ref, facts_of(draft, event))
+        if ref not in draft.state.epochs and ref not in draft.state.expired:
+            transition = follow_commit(_parent(draft, known.node.parent_ref).group, content, _POLICY)
+            _enter(draft, ref, message, content, transition, body)
+        refresh_head(draft)
+        return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref)
+    aad = decode_commit_aad(content.content.authenticated_data)
+    parent_ref = CommitRef(aad.parent.commit_ref)
+    parent = draft.state.entries.get(parent_ref)
+    if parent is None:
+        hints = () if body.parent_event is None else (body.parent_event,)
+        draft.send(BackfillWanted(hints, (parent_ref,)))
+        return parent_ref
+    if parent.group.suite is not suite:
+        raise InvalidCommitError("another cipher suite than the group's", rule="WL-10")
+    verify_sender(parent.group, content)
+    author = _author(parent.group, content)
+    _check_author(event, author)
+    check_commit_profile(message.content.content)
+    transition = follow_commit(parent.group, content, _POLICY)
+    group_info = _inline(body.group_info)
+    _check_group_info(suite, ref, transition, group_info)
+    _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(draft, event))
+    _enter(draft, ref, message, content, transition, body)
+    refresh_head(draft)
+    return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref)
+
+
+def _parent(draft: Draft, ref: CommitRef) -> NodeEntry:
+    return draft.state.entries[ref]
+
+
+def _author(group: PublicGroup, content: AuthenticatedContent) -> Device:
+    sender, commit = content.content.sender, content.content.content
+    if isinstance(sender, Member):
+        leaf = group.tree.leaf(LeafIndex(sender.leaf_index))
+    else:
+        leaf = commit.path.leaf_node if isinstance(commit, Commit) and commit.path is not None else None
+    if leaf is None:
+        raise InvalidCommitError("the author has no leaf", rule="FRM-04")
+    return device_of(leaf)
+
+
+def _check_group_info(suite: CipherSuite, ref: CommitRef, transition: Transition, encoded: bytes) -> None:
+    """Check that the GroupInfo beside a commit is of the epoch it makes, by its author, so that newcomers are not misled.
+
+    Raises:
+        InvalidGroupInfoError, SignatureError, CodecError: it is not.
+    """
+    group_info = decode(MLSMessage, encoded).body
+    group = transition.group
+    if not isinstance(group_info, GroupInfo) or group_info.group_context != group.context:
+        raise InvalidGroupInfoError("the GroupInfo is not of the commit's epoch", rule="CC-08")
+    if group_info.confirmation_tag != group.confirmation_tag or group_info.signer != transition.committer:
+        raise InvalidGroupInfoError("the GroupInfo is not by the commit's author", rule="CC-08")
+    if read_node_ref(group_info.extensions) != ref:
+        raise InvalidGroupInfoError("the GroupInfo names another node", rule="CC-08")
+
+
+def transition_devices(group: PublicGroup, transition: Transition) -> tuple[tuple[Device, ...], tuple[Device, ...]]:
+    """Return the devices a commit adds and removes; one that joins by itself counts as added."""
+    added = [device_of(key_package.leaf_node) for _, key_package in transition.applied.added]
+    removed = tuple(device_of(leaf) for _, leaf in transition.applied.removed)
+    if transition.is_external and transition.commit.path is not None:
+        added.append(device_of(transition.commit.path.leaf_node))
+    return tuple(added), removed
+
+
+def _add_commit(
+    draft: Draft,
+    ref: CommitRef,
+    parent: NodeEntry,
+    transition: Transition,
+    aad: DmlsCommitAAD,
+    author: Device,
+    content: AuthenticatedContent,
+    group_info: bytes,
+    body: CommitBody,
+    facts: EventFacts,
+) -> None:
+    added, removed = transition_devices(parent.group, transition)
+    node = Node(
+        commit_ref=ref,
+        parent_ref=parent.node.commit_ref,
+        event_id=facts.event_id,
+        sender=author.user_id,
+        author=author,
+        epoch=transition.group.context.epoch,
+        vote_seq=aad.vote_seq,
+        content_hash=content_hash(transition.group.suite, content.content),
+        is_external=transition.is_external,
+        adds=added,
+        removes=removed,
+        logout=bool(aad.logout),
+        resolves=tuple(CommitRef(pointer.commit_ref) for pointer in aad.resolves),
+        rejects=tuple(CommitRef(pointer.commit_ref) for pointer in aad.rejects),
+        before_departure=facts.before_departure,
+        is_spent=any(draft.state.membership.is_spent(item) for item in facts.auth_events),
+    )
+    size = len(_inline(body.message))
+    carries = isinstance(body.keyframe, Inline)
+    entry = NodeEntry(
+        node,
+        transition.group,
+        group_info,
+        ref if carries else parent.keyframe,
+        0 if carries else parent.bytes_since_keyframe + size,
+        0 if carries else parent.commits_since_keyframe + 1,
+        facts.auth_events,
+        draft.now_ms,
+    )
+    add_node(draft, entry)
+
+
+def _enter(
+    draft: Draft,
+    ref: CommitRef,
+    message: PublicMessage,
+    content: AuthenticatedContent,
+    transition: Transition,
+    body: CommitBody,
+) -> None:
+    """Enter a valid commit's epoch, as a member of its parent or by its Welcome. What fails marks this copy, never the node."""
+    parent_ref = draft.state.entries[ref].node.parent_ref
+    held = draft.state.epochs.get(parent_ref)
+    if held is not None:
+        try:
+            unprotect_public(held.state.public.suite, message, held.state.public.context, held.state.secrets.membership_key)
+            keys = dict(draft.state.ring.keys)
+            joined = _joining_keys(draft, transition)
+            processed = process_commit(held.state, content, transition, {**keys, **joined})
+        except EvictedError:
+            draft.notify(NoticeKind.EVICTED, ref)
+        except (CryptoError, InvalidCommitError, PuncturedError) as error:
+            draft.notify(NoticeKind.COMMIT_FAILED, ref, error.reason)
+        else:
+            parent = replace(held, state=processed.parent)
+            draft.update(epochs=draft.state.epochs.set(parent_ref, parent))
+            put_epoch(draft, parent_ref, parent)
+            add_epoch(draft, ref, processed.state, {**processed.private_keys, **joined})
+            _consume(draft, transition)
+            return
+    if isinstance(body.welcome, Inline):
+        try:
+            enter_by_welcome(draft, ref, decode(MLSMessage, body.welcome.data).body)
+        except DMLSError as error:
+            draft.notify(NoticeKind.COMMIT_FAILED, ref, error.reason)
+
+
+def _joining_keys(draft: Draft, transition: Transition) -> dict[bytes, Secret]:
+    """Return the leaf keys of own key packages that a commit adds."""
+    suite = transition.group.suite
+    keys = {}
+    for _, key_package in transition.applied.added:
+        bundle = draft.bundles.get(key_package_ref(suite, key_package))
+        if bundle is not None:
+            keys[key_package.leaf_node.encryption_key] = bundle.encryption_private_key
+    return keys
+
+
+def _consume(draft: Draft, transition: Transition) -> None:
+    suite = transition.group.suite
+    refs = {key_package_ref(suite, key_package) for _, key_package in transition.applied.added}
+    draft.consumed += [ref for ref in refs if ref in draft.bundles]
+
+
+def enter_by_welcome(draft: Draft, ref: CommitRef, message: object) -> bool:
+    """Enter a known node's epoch by Welcome, if one of the bundles at hand is for it; tell whether it was.
+
+    Raises:
+        DMLSError: the Welcome is for one of them but breaks a rule; the key package stays usable (WL-28).
+    """
+    if not isinstance(message, Welcome):
+        raise InvalidMessageError("not a Welcome")
+    entry = draft.state.entries[ref]
+    if ref in draft.state.epochs or ref in draft.state.expired:
+        return False
+    entered = False
+    for secrets in message.secrets:
+        bundle = draft.bundles.get(KeyPackageRef(secrets.new_member))
+        if bundle is None:
+            continue
+        if not entered:
+            options = JoinOptions(rule=rule_of(entry.group), policy=_POLICY, followed=entry.group)
+            joined = join(entry.group.suite, message, bundle, options=options)
+            if read_node_ref(joined.group_info.extensions) != ref:
+                raise InvalidGroupInfoError("the Welcome is of another node", rule="WL-11")
+            add_epoch(draft, ref, joined.state, joined.private_keys)
+            entered = True
+        else:
+            key = bundle.key_package.leaf_node.encryption_key
+            add_epoch(draft, ref, draft.state.epochs[ref].state, {key: bundle.encryption_private_key})
+        draft.consumed.append(bundle.ref)
+    if entered:
+        held = draft.state.epochs[ref]
+        leaves = own_leaves(draft, entry.group.tree)
+        add_epoch(draft, ref, replace(held.state, own_leaves=leaves), {})
+        draft.notify(NoticeKind.JOINED, ref)
+    return entered

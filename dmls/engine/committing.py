@@ -1,0 +1,394 @@
+"""Making nodes and votes: genesis, commit, external commit (docs/protocol.md, Section 9).
+
+Whatever is made here takes effect at once in the draft, and leaves with the step's transaction: an author cannot process its own
+commit, so the epoch has to be stored with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from dmls.engine.agent import DevicePolicy, OwnDevice
+from dmls.engine.commits import add_genesis
+from dmls.engine.effects import BlobToUpload, EventToSend, NoticeKind, ToDeviceToSend
+from dmls.engine.nodes import NO_EVENT, add_epoch, add_node, epoch_id, own_leaves, refresh_head
+from dmls.engine.planning import Plan
+from dmls.engine.profile import group_extensions, rule_of
+from dmls.engine.records import put_epoch, put_key_package, put_meta
+from dmls.engine.state import Draft, NodeEntry
+from dmls.errors import LimitError
+from dmls.forks.aad import (
+    EpochPointer,
+    KeySchedule,
+    commit_ref,
+    content_hash,
+    genesis_ref,
+    make_commit_aad,
+    make_node_ref,
+    make_vote,
+    sign_vote,
+)
+from dmls.forks.graph import Device, Node
+from dmls.forks.pprf import init_secret_rule
+from dmls.forks.reconcile import LeafRemoval, RemovalReason
+from dmls.ids import CommitRef, GroupId, LeafIndex
+from dmls.matrix.blobs import spill
+from dmls.matrix.bodies import (
+    CommitBody,
+    EventPointer,
+    GenesisBody,
+    Inline,
+    Resolved,
+    VoteBody,
+    WelcomeBody,
+    content_of,
+)
+from dmls.matrix.encoding import encode_canonical_json
+from dmls.matrix.identifiers import group_id
+from dmls.mls.codec import decode
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.crypto.suites import CipherSuite, cipher_suite
+from dmls.mls.group.commit import CommitOptions, create_commit
+from dmls.mls.group.external import create_external_commit
+from dmls.mls.group.leaf import create_key_package
+from dmls.mls.group.state import GroupState, create_group
+from dmls.mls.group.welcome import make_group_info
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.messages.leaf_node import Lifetime
+from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, encode_message
+from dmls.mls.messages.proposal import Add, ProposalBody, Remove
+from dmls.mls.messages.welcome import Welcome
+from dmls.mls.tree.ratchet_tree import RatchetTree
+
+__all__ = [
+    "ready_key_packages",
+    "send_commit",
+    "send_external_commit",
+    "send_genesis",
+    "send_vote",
+    "sign_own_vote",
+    "take_vote_seq",
+]
+
+VOTE_BLOCK = 1_000
+"""How many vote_seq are reserved at a time, so that a lost store never leads to one being used twice."""
+KEYFRAME_EVERY = 32
+"""Least number of commits between two keyframes."""
+LEAF_LIFETIME_S = 90 * 86_400
+_POLICY = DevicePolicy()
+
+
+def take_vote_seq(draft: Draft) -> int:
+    """Return the next vote_seq; a new block is reserved in the same transaction that first uses it.
+
+    Raises:
+        LimitError: an unbeatable vote is in use, so the device needs a new key.
+    """
+    state = draft.state
+    own = state.agent.devices
+    used = [tracked.vote.vote_seq for tracked in state.votes.values() if tracked.vote.device in own]
+    used += [entry.node.vote_seq for entry in state.entries.values() if entry.node.author in own]
+    seq = max([state.vote_seq, *used]) + 1
+    if seq >= 1 << 63:
+        raise LimitError("no vote_seq is left: the device needs a new key")
+    draft.update(vote_seq=seq)
+    if seq > state.vote_seq_reserved:
+        draft.update(vote_seq_reserved=seq + VOTE_BLOCK)
+        put_meta(draft)
+    return seq
+
+
+def _lifetime(draft: Draft) -> Lifetime:
+    now = draft.now_ms // 1_000
+    return Lifetime(max(0, now - 3_600), now + LEAF_LIFETIME_S)
+
+
+def _emit(draft: Draft, sender: Device, body: GenesisBody | CommitBody | VoteBody, ref: CommitRef = CommitRef(b"")) -> None:
+    """Send an event, what does not fit into it ahead as blobs."""
+    server = draft.state.agent.server_name
+    if not isinstance(body, VoteBody):
+        body, blobs = spill(body, lambda digest: f"mxc://{server}/dmls-{digest.hex()}")
+        for blob in blobs:
+            draft.send(BlobToUpload(blob.uri, blob.sha256, blob.data))
+    draft.send(EventToSend(sender.user_id, encode_canonical_json(content_of(body)), ref))
+
+
+def send_genesis(draft: Draft, own: OwnDevice) -> None:
+    """Begin the group of the room with one own device."""
+    room_id = draft.state.room_id
+    suite = cipher_suite(draft.state.cipher_suite)
+    created = create_group(
+        suite,
+        group_id(room_id),
+        own.client,
+        _lifetime(draft),
+        draft.random,
+        extensions=group_extensions(room_id),
+        rule=init_secret_rule(KeySchedule.PPRF),
+    )
+    encoded = encode_message(make_group_info(created.state, own.client, LeafIndex(0)))
+    ref = genesis_ref(suite, encoded)
+    add_genesis(draft, ref, created.state.public, encoded, own.device, NO_EVENT)
+    add_epoch(draft, ref, created.state, created.private_keys)
+    body = GenesisBody(suite.id, Inline(encoded), Inline(created.state.public.tree.encode()))
+    _emit(draft, own.device, body, ref)
+    draft.notify(NoticeKind.GENESIS, ref)
+
+
+def ready_key_packages(draft: Draft, devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Return those devices that could be added now: own ones, and those whose key package was claimed."""
+    state = draft.state
+    return tuple(device for device in devices if device in state.agent.devices or device in state.key_packages)
+
+
+def _additions(draft: Draft, devices: Sequence[Device]) -> tuple[list[KeyPackage], dict[bytes, Secret]]:
+    """Return the key packages of devices that are ready, and the leaf keys of the own ones."""
+    suite = cipher_suite(draft.state.cipher_suite)
+    key_packages, keys = [], {}
+    for device in devices:
+        own = draft.state.agent.devices.get(device)
+        if own is not None:
+            bundle = create_key_package(suite, own.client, _lifetime(draft), draft.random)
+            keys[bundle.key_package.leaf_node.encryption_key] = bundle.encryption_private_key
+            key_packages.append(bundle.key_package)
+        else:
+            key_packages.append(draft.state.key_packages[device])
+    return key_packages, keys
+
+
+def _removals(draft: Draft, plan: Plan, committer: LeafIndex) -> tuple[tuple[LeafRemoval, ...], bool]:
+    """Return the leaves to remove in one commit, and whether it says that they are gone for good.
+
+    That word covers every leaf of the own server that the commit removes, so those that only left go in a commit of their own.
+    """
+    server = draft.state.agent.server_name
+    removals = tuple(removal for removal in plan.removals if removal.leaf.leaf_index != committer)
+    final = [item for item in removals if item.reason is RemovalReason.FINALLY_GONE and item.leaf.device.server == server]
+    if not final or not draft.state.agent.is_service:
+        return removals, False
+    kept = [item for item in removals if item.leaf.device.server != server]
+    return (*final, *kept), True
+
+
+def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]) -> CommitRef:
+    """Commit on the head what is to be removed, what can be added, and which side heads that resolves.
+
+    Raises:
+        DMLSError: the commit cannot be made; the draft must be thrown away.
+    """
+    if plan.held is None:
+        raise LimitError("the head's secrets are not held")
+    leaf_index, own = committer
+    parent, state = plan.entry, plan.held.state
+    suite = parent.group.suite
+    removals, logout = _removals(draft, plan, leaf_index)
+    additions = ready_key_packages(draft, plan.additions)
+    key_packages, joined = _additions(draft, additions)
+    pointers = tuple(_pointer(draft, ref) for ref in plan.side_heads)
+    aad = make_commit_aad(EpochPointer(plan.head, epoch_id(state)), take_vote_seq(draft), resolves=pointers, logout=logout)
+    options = CommitOptions(
+        authenticated_data=aad,
+        force_path=True,
+        policy=_POLICY,
+        welcome_with_tree=False,
+        group_info_extensions=_namer(suite),
+    )
+    proposals: list[ProposalBody] = [
+        *(Remove(removal.leaf.leaf_index) for removal in removals),
+        *(Add(key_package) for key_package in key_packages),
+    ]
+    staged = create_commit(state, own.client, leaf_index, proposals, draft.random, options)
+    ref = commit_ref(suite, staged.content)
+    node = Node(
+        commit_ref=ref,
+        parent_ref=plan.head,
+        event_id=NO_EVENT.event_id,
+        sender=own.device.user_id,
+        author=own.device,
+        epoch=staged.state.public.context.epoch,
+        vote_seq=draft.state.vote_seq,
+        content_hash=content_hash(suite, staged.content.content),
+        adds=additions,
+        removes=tuple(removal.leaf.device for removal in removals),
+        logout=logout,
+        resolves=plan.side_heads,
+    )
+    group_info = encode_message(staged.group_info)
+    entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), group_info)
+    entry = replace(entry, group=staged.state.public)
+    _hold_parent(draft, plan.head, staged.parent)
+    add_node(draft, entry)
+    add_epoch(draft, ref, staged.state, {**staged.private_keys, **joined})
+    _own_everything(draft, ref)
+    foreign = [device for device in additions if device not in draft.state.agent.devices]
+    _emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, plan.side_heads)
+    for device in additions:
+        _forget_key_package(draft, device)
+    for device in foreign:
+        _send_welcome(draft, own, device, ref, staged.welcome)
+    refresh_head(draft)
+    return ref
+
+
+def _namer(suite: CipherSuite) -> Callable[[AuthenticatedContent], Sequence[Extension]]:
+    """Return what makes the GroupInfo extension that names the node of a commit."""
+    return lambda content: (make_node_ref(commit_ref(suite, content)),)
+
+
+def _pointer(draft: Draft, ref: CommitRef) -> EpochPointer:
+    held = draft.state.epochs.get(ref)
+    return EpochPointer(ref, b"" if held is None else epoch_id(held.state))
+
+
+def _hold_parent(draft: Draft, ref: CommitRef, state: GroupState) -> None:
+    held = replace(draft.state.epochs[ref], state=state)
+    draft.update(epochs=draft.state.epochs.set(ref, held))
+    put_epoch(draft, ref, held)
+
+
+def _own_everything(draft: Draft, ref: CommitRef) -> None:
+    """Let every own device with a leaf in a new epoch be one of its members."""
+    held = draft.state.epochs[ref]
+    leaves = own_leaves(draft, held.state.public.tree)
+    if leaves != held.state.own_leaves:
+        add_epoch(draft, ref, replace(held.state, own_leaves=leaves), {})
+
+
+def _own_entry(draft: Draft, node: Node, tree: RatchetTree, parent: NodeEntry, size: int, group_info: bytes) -> NodeEntry:
+    """Return the entry of an own commit, and decide whether it carries a keyframe."""
+    commits = parent.commits_since_keyframe + 1
+    volume = parent.bytes_since_keyframe + size
+    keyframe_event = draft.state.entries[parent.keyframe].node.event_id
+    carries = not keyframe_event or (commits >= KEYFRAME_EVERY and volume > len(tree.encode()))
+    return NodeEntry(
+        node,
+        parent.group,
+        group_info,
+        node.commit_ref if carries else parent.keyframe,
+        0 if carries else volume,
+        0 if carries else commits,
+        (),
+        draft.now_ms,
+    )
+
+
+def _emit_commit(
+    draft: Draft,
+    own: OwnDevice,
+    entry: NodeEntry,
+    parent: NodeEntry,
+    message: bytes,
+    welcome: Welcome | None,
+    side_heads: Sequence[CommitRef],
+) -> None:
+    state, node = draft.state, entry.node
+    keyframe: Inline | EventPointer
+    if entry.keyframe == node.commit_ref:
+        keyframe = Inline(entry.group.tree.encode())
+    else:
+        keyframe = EventPointer(state.entries[entry.keyframe].node.event_id)
+    held = state.epochs.get(parent.node.commit_ref)
+    body = CommitBody(
+        ciphersuite=entry.group.suite.id,
+        message=Inline(message),
+        group_info=Inline(entry.group_info),
+        keyframe=keyframe,
+        welcome=None if welcome is None else Inline(encode_message(welcome)),
+        epoch=parent.node.epoch,
+        epoch_id=None if held is None else epoch_id(held.state),
+        parent_event=parent.node.event_id or None,
+        commit_ref=node.commit_ref,
+        resolves=tuple(Resolved(ref, state.entries[ref].node.event_id or None) for ref in side_heads),
+        new_epoch_id=epoch_id(state.epochs[node.commit_ref].state),
+    )
+    _emit(draft, own.device, body, node.commit_ref)
+
+
+def _forget_key_package(draft: Draft, device: Device) -> None:
+    if device in draft.state.key_packages:
+        draft.update(key_packages=draft.state.key_packages.delete(device))
+        put_key_package(draft, device, None)
+    if device in draft.state.claims:
+        draft.update(claims=draft.state.claims.delete(device))
+
+
+def _send_welcome(draft: Draft, own: OwnDevice, device: Device, ref: CommitRef, welcome: Welcome | None) -> None:
+    if welcome is None:
+        return
+    server = draft.state.agent.server_name
+    body = WelcomeBody(draft.state.room_id, Inline(encode_message(welcome)), ref)
+    spilled, blobs = spill(body, lambda digest: f"mxc://{server}/dmls-{digest.hex()}")
+    for blob in blobs:
+        draft.send(BlobToUpload(blob.uri, blob.sha256, blob.data))
+    content = encode_canonical_json(content_of(spilled))
+    draft.send(ToDeviceToSend(own.device.user_id, device.user_id, device.device_id, content))
+
+
+def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
+    """Join the head with one own device and nobody's help; an old leaf of the device is replaced.
+
+    Raises:
+        DMLSError: the head's GroupInfo does not allow it; the draft must be thrown away.
+    """
+    parent = plan.entry
+    suite = parent.group.suite
+    info = decode(MLSMessage, parent.group_info).body
+    if not isinstance(info, GroupInfo):
+        raise LimitError("the head has no GroupInfo")
+    aad = make_commit_aad(EpochPointer(plan.head, b""), take_vote_seq(draft))
+    options = CommitOptions(authenticated_data=aad, policy=_POLICY, group_info_extensions=_namer(suite))
+    replaced = next((leaf for leaf in plan.situation.leaves if _is_same_name(leaf.device, own.device)), None)
+    staged = create_external_commit(
+        parent.group,
+        info,
+        own.client,
+        draft.random,
+        replaces=None if replaced is None else replaced.leaf_index,
+        rule=rule_of(parent.group),
+        options=options,
+    )
+    ref = commit_ref(suite, staged.content)
+    node = Node(
+        commit_ref=ref,
+        parent_ref=plan.head,
+        event_id=NO_EVENT.event_id,
+        sender=own.device.user_id,
+        author=own.device,
+        epoch=staged.state.public.context.epoch,
+        vote_seq=draft.state.vote_seq,
+        content_hash=content_hash(suite, staged.content.content),
+        is_external=True,
+        adds=(own.device,),
+        removes=() if replaced is None else (replaced.device,),
+    )
+    group_info = encode_message(staged.group_info)
+    entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), group_info)
+    entry = replace(entry, group=staged.state.public)
+    add_node(draft, entry)
+    add_epoch(draft, ref, staged.state, staged.private_keys)
+    _emit_commit(draft, own, entry, parent, staged.message, None, ())
+    draft.update(last_join_ms=draft.now_ms)
+    refresh_head(draft)
+    return ref
+
+
+def _is_same_name(device: Device, other: Device) -> bool:
+    return (device.user_id, device.device_id) == (other.user_id, other.device_id)
+
+
+def send_vote(draft: Draft, leaf_index: LeafIndex, own: OwnDevice, ref: CommitRef) -> None:
+    """Vote for a node with an own leaf of its epoch. The vote counts when its event comes back."""
+    seq, signature = sign_own_vote(draft, leaf_index, own, ref)
+    draft.update(pending_votes=draft.state.pending_votes.set(own.device, ref))
+    _emit(draft, own.device, VoteBody(ref, leaf_index, seq, signature))
+
+
+def sign_own_vote(draft: Draft, leaf_index: LeafIndex, own: OwnDevice, ref: CommitRef) -> tuple[int, bytes]:
+    """Return a fresh vote_seq and the vote's signature."""
+    group = draft.state.entries[ref].group
+    seq = take_vote_seq(draft)
+    vote = make_vote(GroupId(group.context.group_id), ref, leaf_index, seq)
+    return seq, sign_vote(group.suite, own.client.signature_private_key, vote)

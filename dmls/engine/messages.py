@@ -1,0 +1,206 @@
+"""Messages and votes: opened with the secrets of their own epoch, whichever fork it is on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from dmls.engine.agent import device_of
+from dmls.engine.effects import (
+    BackfillWanted,
+    DecryptOutcome,
+    DecryptResult,
+    EventKind,
+    EventResult,
+    IngestOutcome,
+    Table,
+)
+from dmls.engine.nodes import refresh_head
+from dmls.engine.records import put_epoch, put_plaintext, put_vote
+from dmls.engine.state import Draft, NodeEntry, Plaintext, TrackedVote
+from dmls.errors import InvalidMessageError
+from dmls.forks.aad import VoteTBS, decode_message_aad, verify_vote
+from dmls.forks.graph import Device, Vote
+from dmls.ids import CommitRef, EventId, LeafIndex
+from dmls.matrix.bodies import Inline, MessageBody, VoteBody, parse_payload
+from dmls.matrix.events import RoomEvent
+from dmls.mls.codec import decode
+from dmls.mls.group.process import open_message
+from dmls.mls.group.state import GroupState
+from dmls.mls.messages.message import ApplicationData, Member, MLSMessage, PrivateMessage
+from dmls.mls.messages.registry import ContentType
+
+__all__ = [
+    "keep_plaintext",
+    "message_key",
+    "read_plaintext",
+    "readers_of",
+    "receive_message",
+    "receive_vote",
+]
+
+READ_WINDOW_MS = 3_600_000
+"""How long a plaintext is kept after the last own device has read it, in milliseconds: a lost answer can be asked again."""
+UNREAD_WINDOW_MS = 7 * 86_400_000
+"""How long a plaintext is kept for own devices that do not ask, in milliseconds."""
+
+
+def message_key(message: bytes) -> bytes:
+    """Return the name of a message whatever event carries it: it keeps an own message's plaintext until its event comes."""
+    return b"message:" + hashlib.sha256(message).digest()
+
+
+def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventResult | bytes:
+    """Open a message; return what it has to wait for, if anything: a node, or the secrets of an epoch.
+
+    Raises:
+        DMLSError: the message is malformed, forged or a replay. Nothing of it was used up.
+    """
+    if not isinstance(body.message, Inline):
+        raise InvalidMessageError("a blob of the event is not here")
+    encoded = body.message.data
+    message = decode(MLSMessage, encoded)
+    private = message.body
+    if not isinstance(private, PrivateMessage) or private.content_type != ContentType.APPLICATION:
+        raise InvalidMessageError("a message is a private application message", rule="FRM-13")
+    ref = CommitRef(decode_message_aad(private.authenticated_data).epoch.commit_ref)
+    entry = draft.state.entries.get(ref)
+    if entry is None:
+        hints = () if body.commit_event is None else (body.commit_event,)
+        draft.send(BackfillWanted(hints, (ref,)))
+        return ref
+    if body.vote is not None:
+        _count_vote(draft, event, VoteBody(ref, body.vote.leaf, body.vote.seq, body.vote.signature), entry)
+    own = draft.state.plaintexts.get(message_key(encoded))
+    if own is not None:
+        _keep_echo(draft, event, message_key(encoded), own)
+        return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref)
+    held = draft.state.epochs.get(ref)
+    if held is None or not held.state.secrets.sender_data_secret:
+        return _without_secrets(draft, ref, entry, is_expired=held is not None or ref in draft.state.expired)
+    content, after = open_message(held.state, message)
+    body_content, sender = content.content.content, content.content.sender
+    if not isinstance(body_content, ApplicationData) or not isinstance(sender, Member):
+        raise InvalidMessageError("not application data", rule="FRM-13")
+    leaf = entry.group.tree.leaf(LeafIndex(sender.leaf_index))
+    if leaf is None or device_of(leaf).user_id != event.sender:
+        # A server that relays another's ciphertext as its own user's must not use up the genuine message's key.
+        raise InvalidMessageError("the event's sender is not the user of the sending leaf")
+    payload = parse_payload(body_content.data)
+    if payload.room_id != draft.state.room_id:
+        raise InvalidMessageError("the message is of another room")
+    advanced = replace(held, state=after)
+    draft.update(epochs=draft.state.epochs.set(ref, advanced))
+    put_epoch(draft, ref, advanced)
+    readers = readers_of(after)
+    keep_plaintext(
+        draft,
+        event.event_id.encode(),
+        Plaintext(
+            body_content.data,
+            device_of(leaf),
+            sender.leaf_index,
+            ref,
+            event.origin_server_ts_ms,
+            readers,
+            readers,
+            draft.now_ms + UNREAD_WINDOW_MS,
+        ),
+    )
+    return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref)
+
+
+def readers_of(state: GroupState) -> frozenset[Device]:
+    """Return the own devices that are members of an epoch: they, and no other own device, may read its messages."""
+    tree = state.public.tree
+    leaves = (tree.leaf(index) for index in state.own_leaves)
+    return frozenset(device_of(leaf) for leaf in leaves if leaf is not None)
+
+
+def keep_plaintext(draft: Draft, key: bytes, plaintext: Plaintext) -> None:
+    """Keep a plaintext until it is read."""
+    draft.update(plaintexts=draft.state.plaintexts.set(key, plaintext))
+    put_plaintext(draft, key, plaintext)
+
+
+def _keep_echo(draft: Draft, event: RoomEvent, key: bytes, own: Plaintext) -> None:
+    """Move an own message's plaintext under the event that carries it."""
+    draft.update(plaintexts=draft.state.plaintexts.delete(key))
+    draft.delete(Table.PLAINTEXT, key)
+    moved = replace(own, origin_server_ts_ms=event.origin_server_ts_ms, delete_at_ms=draft.now_ms + UNREAD_WINDOW_MS)
+    keep_plaintext(draft, event.event_id.encode(), moved)
+
+
+def _without_secrets(draft: Draft, ref: CommitRef, entry: NodeEntry, *, is_expired: bool) -> EventResult | bytes:
+    if is_expired:
+        return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref, DecryptOutcome.EXPIRED)
+    tree = entry.group.tree
+    if any(tree.find_signature_key(device.signature_key) is not None for device in draft.state.agent.devices):
+        return b"epoch:" + ref
+    return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref, DecryptOutcome.NOT_MEMBER_THEN)
+
+
+def receive_vote(draft: Draft, event: RoomEvent, body: VoteBody) -> EventResult | CommitRef:
+    """Take in a vote; return the node it waits for, if that is not here.
+
+    Raises:
+        DMLSError: the vote is not by a leaf of the sender in that epoch.
+    """
+    entry = draft.state.entries.get(body.commit_ref)
+    if entry is None:
+        draft.send(BackfillWanted((), (body.commit_ref,)))
+        return body.commit_ref
+    _count_vote(draft, event, body, entry)
+    return EventResult(IngestOutcome.PROCESSED, EventKind.VOTE, body.commit_ref)
+
+
+def _count_vote(draft: Draft, event: RoomEvent, body: VoteBody, entry: NodeEntry) -> None:
+    group = entry.group
+    leaf = group.tree.leaf(body.leaf)
+    if leaf is None or device_of(leaf).user_id != event.sender:
+        raise InvalidMessageError("the vote is not by a leaf of the event's sender", rule="FRM-04")
+    tbs = VoteTBS(group.context.group_id, body.commit_ref, body.leaf, body.seq)
+    verify_vote(group.suite, leaf.signature_key, tbs, body.signature)
+    key = hashlib.sha256(leaf.signature_key + body.seq.to_bytes(8, "big") + body.commit_ref).digest()
+    is_spent = any(draft.state.membership.is_spent(item) for item in event.auth_events)
+    tracked = TrackedVote(Vote(device_of(leaf), body.commit_ref, body.seq, is_spent), event.auth_events)
+    if draft.state.votes.get(key) == tracked:
+        return
+    draft.update(votes=draft.state.votes.set(key, tracked))
+    put_vote(draft, key, tracked)
+    refresh_head(draft)
+
+
+def read_plaintext(draft: Draft, event_id: EventId, reader: Device) -> DecryptResult:
+    """Return a message to an own device; once every one that may has read it, it is deleted after an hour."""
+    key = event_id.encode()
+    plaintext = draft.state.plaintexts.get(key)
+    if plaintext is None:
+        return DecryptResult(_why_not(draft, key))
+    if reader not in plaintext.readers:
+        return DecryptResult(DecryptOutcome.NOT_MEMBER_THEN, commit_ref=plaintext.commit_ref)
+    waiting = plaintext.waiting - {reader}
+    if waiting != plaintext.waiting:
+        until = plaintext.delete_at_ms if waiting else min(plaintext.delete_at_ms, draft.now_ms + READ_WINDOW_MS)
+        keep_plaintext(draft, key, replace(plaintext, waiting=waiting, delete_at_ms=until))
+    return DecryptResult(
+        DecryptOutcome.OK,
+        plaintext.payload,
+        plaintext.sender,
+        LeafIndex(plaintext.leaf_index),
+        plaintext.commit_ref,
+        plaintext.origin_server_ts_ms,
+    )
+
+
+def _why_not(draft: Draft, key: bytes) -> DecryptOutcome:
+    if key in draft.state.parked:
+        return DecryptOutcome.PENDING_COMMIT
+    outcome = draft.state.outcomes.get(key)
+    if outcome is None or outcome.kind not in (EventKind.MESSAGE, EventKind.UNKNOWN):
+        return DecryptOutcome.UNKNOWN_EVENT
+    if outcome.outcome == IngestOutcome.REJECTED:
+        return DecryptOutcome.DUPLICATE if outcome.reason == "KEY_CONSUMED" else DecryptOutcome.MALFORMED
+    if outcome.reason:
+        return DecryptOutcome(outcome.reason)
+    return DecryptOutcome.DUPLICATE

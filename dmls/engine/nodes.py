@@ -1,0 +1,144 @@
+"""Taking nodes into a room: what a genesis, a received commit and an own commit have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dmls.engine.agent import device_of
+from dmls.engine.effects import NoticeKind, Table
+from dmls.engine.records import put_epoch, put_keys, put_node
+from dmls.engine.state import Draft, HeldEpoch, NodeEntry
+from dmls.forks.graph import Device
+from dmls.forks.head import compute_head
+from dmls.ids import CommitRef, EpochId, EventId, LeafIndex
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.group.state import GroupState, export_secret
+from dmls.mls.tree.ratchet_tree import RatchetTree
+
+__all__ = [
+    "EventFacts",
+    "add_epoch",
+    "add_node",
+    "correct_node",
+    "drop_node",
+    "epoch_id",
+    "find_leaf",
+    "own_leaves",
+    "refresh_head",
+]
+
+_LABEL = "DMLS epoch ID"
+
+
+@dataclass(frozen=True, slots=True)
+class EventFacts:
+    """What the homeserver says of a node's event. An own node has no event id before its event is sent."""
+
+    event_id: EventId
+    auth_events: tuple[EventId, ...] = ()
+    before_departure: bool = False
+
+
+NO_EVENT = EventFacts(EventId(""))
+"""Facts of an own node whose event has not been sent yet."""
+
+
+def epoch_id(state: GroupState) -> EpochId:
+    """Return the identity of an epoch for its members, hash_size bytes (docs/protocol.md, Section 4)."""
+    return EpochId(bytes(export_secret(state, _LABEL, b"", state.public.suite.hash_size)))
+
+
+def find_leaf(tree: RatchetTree, device: Device) -> LeafIndex | None:
+    """Return the leaf of a device, or None."""
+    index = tree.find_signature_key(device.signature_key)
+    leaf = None if index is None else tree.leaf(index)
+    return index if leaf is not None and device_of(leaf) == device else None
+
+
+def own_leaves(draft: Draft, tree: RatchetTree) -> frozenset[LeafIndex]:
+    """Return the leaves of own devices whose private key is held."""
+    state = draft.state
+    found = set()
+    for device in state.agent.devices:
+        index = find_leaf(tree, device)
+        leaf = None if index is None else tree.leaf(index)
+        if index is not None and leaf is not None and leaf.encryption_key in state.ring:
+            found.add(index)
+    return frozenset(found)
+
+
+def add_node(draft: Draft, entry: NodeEntry) -> None:
+    """Store a valid node and let it count. Its parent is present."""
+    state, node = draft.state, entry.node
+    graph = state.graph.add(node)
+    seen = state.seen_at_ms.mutate()
+    for device in node.adds:
+        seen[device] = draft.now_ms
+    draft.update(graph=graph, entries=state.entries.set(node.commit_ref, entry), seen_at_ms=seen.finish())
+    put_node(draft, entry)
+    draft.ready.append(node.commit_ref)
+
+
+def correct_node(draft: Draft, ref: CommitRef, facts: EventFacts) -> None:
+    """Note what is now known of a node's event."""
+    entry = draft.state.entries[ref]
+    membership = draft.state.membership
+    node = replace(
+        entry.node,
+        event_id=facts.event_id or entry.node.event_id,
+        before_departure=facts.before_departure,
+        is_spent=any(membership.is_spent(event) for event in facts.auth_events),
+        by_create_sender=entry.node.is_genesis and entry.node.sender == membership.facts.create_sender,
+    )
+    corrected = replace(entry, node=node, auth_events=facts.auth_events)
+    if corrected == entry:
+        return
+    draft.update(graph=draft.state.graph.replace(node), entries=draft.state.entries.set(ref, corrected))
+    put_node(draft, corrected)
+
+
+def drop_node(draft: Draft, ref: CommitRef) -> None:
+    """Forget an own node whose event was finally refused: nobody else has ever seen it."""
+    state = draft.state
+    entries = state.entries.delete(ref)
+    graph = state.graph.build(entry.node for entry in entries.values())
+    draft.update(entries=entries, graph=graph)
+    draft.delete(Table.NODE, ref)
+    if ref in state.epochs:
+        draft.update(epochs=state.epochs.delete(ref))
+        draft.delete(Table.EPOCH, ref)
+
+
+def add_epoch(draft: Draft, ref: CommitRef, state: GroupState, private_keys: Mapping[bytes, Secret]) -> None:
+    """Hold the secrets of a node's epoch."""
+    held = HeldEpoch(state)
+    draft.update(epochs=draft.state.epochs.set(ref, held), ring=draft.state.ring.add(private_keys))
+    put_epoch(draft, ref, held)
+    put_keys(draft, private_keys)
+    draft.ready.append(b"epoch:" + ref)
+
+
+def refresh_head(draft: Draft) -> None:
+    """Compute the head again after a node, a vote or the membership changed (docs/protocol.md, Section 7)."""
+    state = draft.state
+    votes = [tracked.vote for tracked in state.votes.values()]
+    head = compute_head(state.graph, votes, state.membership.joined())
+    if head == state.head:
+        return
+    switched = state.head is not None and head is not None and not state.graph.is_ancestor(state.head, head)
+    draft.update(head=head, head_since_ms=draft.now_ms)
+    if head is not None:
+        draft.notify(NoticeKind.FORK_SWITCHED if switched else NoticeKind.HEAD_MOVED, head)
+        _mark_succession(draft, head)
+
+
+def _mark_succession(draft: Draft, head: CommitRef) -> None:
+    """Start the retention clock of every held epoch that the head's chain has left behind."""
+    for ref in draft.state.graph.path_up(head):
+        held = draft.state.epochs.get(ref)
+        if ref == head or held is None or held.succeeded_at_ms:
+            continue
+        marked = replace(held, succeeded_at_ms=draft.now_ms)
+        draft.update(epochs=draft.state.epochs.set(ref, marked))
+        put_epoch(draft, ref, marked)

@@ -1,0 +1,245 @@
+"""The engine of one room: `step(input, now, random)` gives effects, and nothing else happens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from dmls.engine.agent import Agent, device_of
+from dmls.engine.effects import DecryptOutcome, DecryptResult, Effects, EventKind, EventResult, IngestOutcome, NoticeKind, Table
+from dmls.engine.ingest import drop_stale, key_packages_named, receive_blob, receive_event, receive_to_device, unpark
+from dmls.engine.inputs import (
+    AgentChanged,
+    BlobProvided,
+    DecryptRequested,
+    DeviceListChanged,
+    EncryptRequested,
+    EventReceived,
+    Input,
+    KeyPackagesProvided,
+    MemberEventReceived,
+    OutboxAnswered,
+    RoomStateChanged,
+    Tick,
+    ToDeviceReceived,
+)
+from dmls.engine.messages import read_plaintext
+from dmls.engine.nodes import EventFacts, correct_node, drop_node, refresh_head
+from dmls.engine.records import load_room, put_key_package, put_list, put_meta, put_vote
+from dmls.engine.sending import encrypt_event
+from dmls.engine.state import Draft, RoomState, TrackedList, TrackedVote
+from dmls.engine.upkeep import act, next_wake_ms, note_dirty, purge
+from dmls.errors import DMLSError
+from dmls.forks.graph import Device
+from dmls.ids import KeyPackageRef, RoomId
+from dmls.matrix.membership import RoomMembership
+from dmls.mls.codec import decode
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.suites import cipher_suite
+from dmls.mls.group.leaf import KeyPackageBundle
+from dmls.mls.group.validation import check_key_package
+from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.messages.message import MLSMessage
+
+__all__ = ["RoomEngine"]
+
+
+class RoomEngine:
+    """One room for one agent.
+
+    The engine's memory is a function of the inputs it was given, or of the records it was loaded from. A step that raises
+    leaves it as it was.
+    """
+
+    def __init__(self, state: RoomState) -> None:
+        self._state = state
+
+    @classmethod
+    def create(cls, room_id: RoomId, agent: Agent, *, suite: int = 1) -> RoomEngine:
+        """Return the engine of a room that nothing is known of."""
+        return cls(RoomState(room_id, agent, suite))
+
+    @classmethod
+    def load(cls, room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes, bytes]]) -> RoomEngine:
+        """Return the engine that wrote these records `(table, key, value)`, in any order.
+
+        Raises:
+            CodecError: a record is not one of an engine.
+        """
+        engine = cls(load_room(room_id, agent, records))
+        draft = engine._draft(0, _no_random, {})
+        refresh_head(draft)
+        engine._state = draft.state
+        return engine
+
+    @property
+    def state(self) -> RoomState:
+        """The state after the last step. Immutable."""
+        return self._state
+
+    def key_packages_named(self, content: Mapping[str, object] | None) -> frozenset[KeyPackageRef]:
+        """Return the key packages whose private halves a step should be given, if the agent holds them.
+
+        They are those that an event about to be received, or any parked one, names.
+        """
+        return key_packages_named(self._state, content)
+
+    def step(
+        self,
+        happened: Input,
+        now_ms: int,
+        random: Random,
+        bundles: Mapping[KeyPackageRef, KeyPackageBundle] | None = None,
+    ) -> Effects:
+        """Take one input in; `now_ms` is in milliseconds since 1970, `bundles` are own key packages that the input may be for.
+
+        Raises:
+            DMLSError: the input cannot be taken; the engine is as before.
+        """
+        draft = self._draft(now_ms, random, bundles or {})
+        _take(draft, happened)
+        draft.unparked += unpark(draft)
+        look_again = purge(draft) if isinstance(happened, Tick) else None
+        effects = draft.finish(next_wake_ms(draft, look_again))
+        self._state = draft.state
+        return effects
+
+    def _draft(self, now_ms: int, random: Random, bundles: Mapping[KeyPackageRef, KeyPackageBundle]) -> Draft:
+        return Draft(self._state, now_ms, random, bundles)
+
+
+def _no_random(_size: int) -> bytes:
+    return b""
+
+
+def _take(draft: Draft, happened: Input) -> None:
+    match happened:
+        case Tick():
+            drop_stale(draft)
+            act(draft)
+        case EventReceived():
+            draft.result = receive_event(draft, happened.event)
+        case ToDeviceReceived():
+            draft.result = receive_to_device(draft, happened)
+        case MemberEventReceived():
+            _set_membership(draft, draft.state.membership.remember([happened.event]))
+            draft.result = EventResult(IngestOutcome.PROCESSED, EventKind.MEMBER)
+        case RoomStateChanged():
+            _change_room_state(draft, happened)
+        case DeviceListChanged():
+            _change_list(draft, happened)
+        case KeyPackagesProvided():
+            _provide_key_packages(draft, happened)
+        case BlobProvided():
+            digest = hashlib.sha256(happened.data).digest()
+            draft.blobs[digest] = happened.data
+            receive_blob(draft, digest)
+        case OutboxAnswered():
+            _answer(draft, happened)
+        case EncryptRequested():
+            draft.encrypted = encrypt_event(draft, happened)
+            note_dirty(draft)
+        case DecryptRequested():
+            own = draft.state.agent.find(happened.user_id, happened.device_id)
+            if own is None:
+                draft.decrypted = DecryptResult(DecryptOutcome.NOT_MEMBER_THEN)
+            else:
+                draft.decrypted = read_plaintext(draft, happened.event_id, own.device)
+        case AgentChanged():
+            draft.update(agent=happened.agent)
+        case _:
+            assert_never(happened)
+
+
+def _set_membership(draft: Draft, membership: RoomMembership) -> None:
+    """Take a membership over, store what changed of it, and let votes and authorship follow."""
+    before = draft.state.membership
+    if membership == before:
+        return
+    since = draft.state.member_since_ms.mutate()
+    for user in membership.changed_users(before):
+        draft.put(Table.MEMBER_STATE, user.encode(), membership.encode_member(user))
+        if membership.member_event(user) != before.member_event(user):
+            since[user] = draft.now_ms
+    draft.update(membership=membership, member_since_ms=since.finish())
+    for user in membership.needs_readmission() - before.needs_readmission():
+        draft.notify(NoticeKind.NEEDS_READMISSION, text=user)
+    if membership.spent_joins() != before.spent_joins() or membership.facts != before.facts:
+        _apply_spent_joins(draft)
+    refresh_head(draft)
+
+
+def _apply_spent_joins(draft: Draft) -> None:
+    for ref, entry in draft.state.entries.items():
+        facts = EventFacts(entry.node.event_id, entry.auth_events, entry.node.before_departure)
+        correct_node(draft, ref, facts)
+    membership = draft.state.membership
+    for key, tracked in draft.state.votes.items():
+        is_spent = any(membership.is_spent(event) for event in tracked.auth_events)
+        if is_spent != tracked.vote.is_spent:
+            corrected = TrackedVote(replace(tracked.vote, is_spent=is_spent), tracked.auth_events)
+            draft.update(votes=draft.state.votes.set(key, corrected))
+            put_vote(draft, key, corrected)
+
+
+def _change_room_state(draft: Draft, change: RoomStateChanged) -> None:
+    membership = draft.state.membership.remember(change.past)
+    if change.facts is not None:
+        membership = membership.with_facts(change.facts)
+    if change.is_full:
+        membership = membership.with_state(event for event in change.members.values() if event is not None)
+    else:
+        membership = membership.with_changes(change.members)
+    _set_membership(draft, membership)
+    draft.update(state_version=change.version)
+    put_meta(draft)
+
+
+def _change_list(draft: Draft, change: DeviceListChanged) -> None:
+    """Take a device list over unless a newer one is held, and note which devices their own server has deleted."""
+    held = draft.state.lists.get(change.user_id)
+    if held is None or (change.version, change.taken_at_ms) >= (held.version, held.taken_at_ms):
+        tracked = TrackedList(change.version, change.taken_at_ms, change.devices, change.is_own)
+        draft.update(lists=draft.state.lists.set(change.user_id, tracked))
+        put_list(draft, change.user_id, tracked)
+    fresh = {device: True for device in change.gone if device not in draft.state.gone}
+    if fresh:
+        draft.update(gone=draft.state.gone.update(fresh))
+        put_meta(draft)
+
+
+def _provide_key_packages(draft: Draft, provided: KeyPackagesProvided) -> None:
+    """Keep claimed key packages that are what they should be; a device whose package is not is asked again later."""
+    suite = cipher_suite(draft.state.cipher_suite)
+    for device, encoded in provided.key_packages.items():
+        key_package = None if encoded is None else _checked(suite.id, device, encoded, draft.now_ms // 1_000)
+        if key_package is not None:
+            draft.update(key_packages=draft.state.key_packages.set(device, key_package))
+            put_key_package(draft, device, key_package)
+
+
+def _checked(suite: int, device: Device, encoded: bytes, now: int) -> KeyPackage | None:
+    try:
+        body = decode(MLSMessage, encoded).body
+        if not isinstance(body, KeyPackage) or device_of(body.leaf_node) != device:
+            return None
+        check_key_package(cipher_suite(suite), body, now=now)
+    except DMLSError:
+        return None
+    return body
+
+
+def _answer(draft: Draft, answer: OutboxAnswered) -> None:
+    """Note an own node's event id; if its event was finally refused, forget the node and its epoch."""
+    entry = draft.state.entries.get(answer.commit_ref)
+    if entry is None:
+        return
+    if answer.event_id is not None:
+        facts = EventFacts(answer.event_id, entry.auth_events, entry.node.before_departure)
+        correct_node(draft, answer.commit_ref, facts)
+    elif not entry.node.event_id and not draft.state.graph.children(answer.commit_ref):
+        drop_node(draft, answer.commit_ref)
+        draft.notify(NoticeKind.COMMIT_REFUSED, answer.commit_ref)
+        refresh_head(draft)

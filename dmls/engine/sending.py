@@ -1,0 +1,163 @@
+"""Encrypting for an own device, behind the send gate (docs/protocol.md, Section 8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dmls.engine.agent import OwnDevice
+from dmls.engine.committing import send_commit, send_genesis, sign_own_vote
+from dmls.engine.effects import EncryptOutcome, EncryptResult
+from dmls.engine.inputs import EncryptRequested
+from dmls.engine.messages import UNREAD_WINDOW_MS, keep_plaintext, message_key, readers_of
+from dmls.engine.nodes import epoch_id, find_leaf
+from dmls.engine.planning import Plan, can_found, make_plan
+from dmls.engine.records import put_epoch
+from dmls.engine.state import Draft, HeldEpoch, Plaintext
+from dmls.engine.upkeep import ask_for_key_packages
+from dmls.forks.aad import EpochPointer, make_message_aad
+from dmls.forks.head import Tally
+from dmls.ids import LeafIndex
+from dmls.matrix.bodies import Inline, MessageBody, Vote, content_of, encode_payload
+from dmls.matrix.encoding import encode_canonical_json
+from dmls.mls.group.application import encrypt
+
+__all__ = ["encrypt_event"]
+
+MERGE_PAUSE_MS = 60_000
+RETRY_MS = 1_000
+PADDING_BLOCK = 64
+"""Plaintexts are padded to a multiple of this many octets, so that short answers look alike."""
+_MAX_COMMITS = 3
+
+
+def encrypt_event(draft: Draft, request: EncryptRequested) -> EncryptResult:
+    """Encrypt an event for an own device, after every commit that must come first.
+
+    Nothing is encrypted while the head has a leaf that must go or that nobody vouches for.
+    """
+    own = draft.state.agent.find(request.user_id, request.device_id)
+    refusal = _refusal(draft, request, own)
+    if own is None or refusal is not None:
+        return EncryptResult(refusal or EncryptOutcome.UNKNOWN_DEVICE)
+    for _ in range(_MAX_COMMITS):
+        plan = _found_or_plan(draft)
+        if plan is None:
+            return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
+        if plan.held is None or not plan.committers:
+            return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
+        index = find_leaf(plan.entry.group.tree, own.device)
+        is_inside = index in plan.held.state.own_leaves
+        if not _must_commit(draft, plan, own, is_inside=is_inside):
+            break
+        send_commit(draft, plan, _committer(plan, own))
+    plan = make_plan(draft.state, draft.now_ms)
+    if plan is None or plan.held is None:
+        return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
+    index = find_leaf(plan.entry.group.tree, own.device)
+    if index is None or index not in plan.held.state.own_leaves:
+        return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
+    if plan.removals:
+        return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
+    if plan.unvouched:
+        return EncryptResult(EncryptOutcome.UNVOUCHED, retry_at_ms=draft.now_ms + RETRY_MS)
+    return _encrypt(draft, plan.held, plan, own, index, request)
+
+
+def _refusal(draft: Draft, request: EncryptRequested, own: OwnDevice | None) -> EncryptOutcome | None:
+    membership = draft.state.membership
+    if membership.facts.encryption_algorithm is None:
+        return EncryptOutcome.NOT_ENCRYPTED
+    if own is None:
+        return EncryptOutcome.UNKNOWN_DEVICE
+    if request.user_id in membership.needs_readmission():
+        return EncryptOutcome.NEEDS_READMISSION
+    if request.user_id not in membership.joined():
+        return EncryptOutcome.NOT_JOINED
+    if own.device in draft.state.gone:
+        return EncryptOutcome.NEEDS_NEW_KEY
+    return None
+
+
+def _found_or_plan(draft: Draft) -> Plan | None:
+    plan = make_plan(draft.state, draft.now_ms)
+    if plan is not None:
+        return plan
+    founder = can_found(draft.state, draft.now_ms, wants_to_send=True)
+    if founder is None:
+        return None
+    send_genesis(draft, founder)
+    return make_plan(draft.state, draft.now_ms)
+
+
+def _committer(plan: Plan, own: OwnDevice) -> tuple[LeafIndex, OwnDevice]:
+    """Return the sender's own leaf where it may commit, so that the commit is its vote; another own leaf otherwise."""
+    for index, candidate in plan.committers:
+        if candidate.device == own.device:
+            return index, candidate
+    return plan.committers[0]
+
+
+def _must_commit(draft: Draft, plan: Plan, own: OwnDevice, *, is_inside: bool) -> bool:
+    committer, _ = _committer(plan, own)
+    if any(removal.leaf.leaf_index != committer for removal in plan.removals):
+        return True
+    if not is_inside and own.device in plan.additions:
+        return True
+    ask_for_key_packages(draft, plan.additions)
+    if any(device in draft.state.key_packages for device in plan.additions):
+        return True
+    if not plan.needs_merge or draft.now_ms < draft.state.last_merge_ms + MERGE_PAUSE_MS:
+        return False
+    draft.update(last_merge_ms=draft.now_ms)
+    return True
+
+
+def _encrypt(
+    draft: Draft, held: HeldEpoch, plan: Plan, own: OwnDevice, index: LeafIndex, request: EncryptRequested
+) -> EncryptResult:
+    name = epoch_id(held.state)
+    aad = make_message_aad(EpochPointer(plan.head, name))
+    payload = encode_payload(request.payload)
+    sent = encrypt(
+        held.state,
+        own.client,
+        index,
+        payload,
+        draft.random,
+        authenticated_data=aad,
+        padding_size=PADDING_BLOCK,
+    )
+    advanced = replace(held, state=sent.state)
+    draft.update(epochs=draft.state.epochs.set(plan.head, advanced))
+    put_epoch(draft, plan.head, advanced)
+    _keep_own(draft, held, plan, own, index, payload, sent.message)
+    body = MessageBody(
+        Inline(sent.message),
+        _first_vote(draft, plan, own, index),
+        plan.entry.node.epoch,
+        name,
+        plan.entry.node.event_id or None,
+    )
+    content = encode_canonical_json(content_of(body))
+    return EncryptResult(EncryptOutcome.OK, content, plan.head, name, plan.entry.node.epoch, index)
+
+
+def _first_vote(draft: Draft, plan: Plan, own: OwnDevice, index: LeafIndex) -> Vote | None:
+    """Return the vote that a device's first message in an epoch carries."""
+    state = draft.state
+    tally = Tally(state.graph, [tracked.vote for tracked in state.votes.values()], state.membership.joined())
+    if plan.head in tally.votes.get(own.device, frozenset()):
+        return None
+    seq, signature = sign_own_vote(draft, index, own, plan.head)
+    return Vote(index, seq, signature)
+
+
+def _keep_own(
+    draft: Draft, held: HeldEpoch, plan: Plan, own: OwnDevice, index: LeafIndex, payload: bytes, message: bytes
+) -> None:
+    """Keep the plaintext of an own message: nobody here can open it, but other own devices want to read it."""
+    readers = readers_of(held.state)
+    plaintext = Plaintext(
+        payload, own.device, index, plan.head, 0, readers, readers - {own.device}, draft.now_ms + UNREAD_WINDOW_MS
+    )
+    keep_plaintext(draft, message_key(message), plaintext)

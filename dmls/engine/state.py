@@ -1,0 +1,221 @@
+"""A room's state between two steps, and the draft of one step.
+
+Everything in `RoomState` is immutable, so a step that raises leaves nothing behind: its draft is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from immutables import Map
+
+from dmls.engine.agent import Agent
+from dmls.engine.effects import (
+    DecryptResult,
+    Delete,
+    Effects,
+    EncryptResult,
+    EventResult,
+    Notice,
+    NoticeKind,
+    OutboxItem,
+    Put,
+    StoreChange,
+    Table,
+)
+from dmls.forks.graph import EMPTY_GRAPH, Device, EpochGraph, Node, Vote
+from dmls.ids import CommitRef, EventId, KeyPackageRef, RoomId, UserId
+from dmls.matrix.events import RoomEvent
+from dmls.matrix.membership import RoomMembership
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.keyring import KeyRing
+from dmls.mls.group.leaf import KeyPackageBundle
+from dmls.mls.group.state import GroupState
+from dmls.mls.messages.key_package import KeyPackage
+
+__all__ = ["Draft", "HeldEpoch", "NodeEntry", "ParkedEvent", "Plaintext", "RoomState", "TrackedList", "TrackedVote"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEntry:
+    """A node with what anybody can follow of its epoch."""
+
+    node: Node
+    group: PublicGroup
+    group_info: bytes
+    """The epoch's GroupInfo as its author sent it, an MLSMessage."""
+    keyframe: CommitRef
+    """The node whose event carries the last keyframe."""
+    bytes_since_keyframe: int
+    commits_since_keyframe: int
+    auth_events: tuple[EventId, ...]
+    """Of the node's event: they tell under which join it was sent."""
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HeldEpoch:
+    """The secrets of an epoch, and since when another epoch of the head's chain has followed it (0: none yet)."""
+
+    state: GroupState
+    succeeded_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedVote:
+    """A vote, with the auth events of its event."""
+
+    vote: Vote
+    auth_events: tuple[EventId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedList:
+    """The devices of a user, as last told."""
+
+    version: int
+    taken_at_ms: int
+    devices: tuple[Device, ...]
+    is_own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that waits: for a node, for a blob, or for the secrets of an epoch."""
+
+    event: RoomEvent
+    missing: bytes
+    parked_at_ms: int
+    is_to_device: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plaintext:
+    """A decrypted message, until every own device that may read it has."""
+
+    payload: bytes
+    sender: Device
+    leaf_index: int
+    commit_ref: CommitRef
+    origin_server_ts_ms: int
+    readers: frozenset[Device]
+    waiting: frozenset[Device]
+    delete_at_ms: int
+
+
+@dataclass(frozen=True)
+class RoomState:
+    """One room as an agent knows it."""
+
+    room_id: RoomId
+    agent: Agent
+    cipher_suite: int = 1
+    membership: RoomMembership = field(default_factory=RoomMembership)
+    state_version: int = 0
+    lists: Map[UserId, TrackedList] = Map()
+    graph: EpochGraph = EMPTY_GRAPH
+    entries: Map[CommitRef, NodeEntry] = Map()
+    epochs: Map[CommitRef, HeldEpoch] = Map()
+    expired: Map[CommitRef, bool] = Map()
+    """Epochs whose secrets were held once and are deleted."""
+    ring: KeyRing = field(default_factory=KeyRing)
+    votes: Map[bytes, TrackedVote] = Map()
+    head: CommitRef | None = None
+    vote_seq: int = 0
+    """The last vote_seq used."""
+    vote_seq_reserved: int = 0
+    outcomes: Map[bytes, EventResult] = Map()
+    parked: Map[bytes, ParkedEvent] = Map()
+    plaintexts: Map[bytes, Plaintext] = Map()
+    tree_nodes: Map[bytes, bool] = Map()
+    """Tree hashes of the subtrees that the store holds."""
+    gone: Map[Device, bool] = Map()
+    key_packages: Map[Device, KeyPackage] = Map()
+    claims: Map[Device, int] = Map()
+    """When a key package of a device was last asked for, in milliseconds. Not stored: after a restart it is asked again."""
+    list_requests: Map[UserId, int] = Map()
+    """When a user's device list was last asked for, in milliseconds. Not stored."""
+    member_since_ms: Map[UserId, int] = Map()
+    """When a user's current member event came, in milliseconds. Not stored: after a restart it counts as just come."""
+    pending_votes: Map[Device, CommitRef] = Map()
+    """Votes on their way: the vote counts when its event comes back. Not stored."""
+    seen_at_ms: Map[Device, int] = Map()
+    """When a device's leaf was last added by a node that came in."""
+    head_since_ms: int = 0
+    dirty_since_ms: int = 0
+    """Since when the head's members have not been those wanted; 0 while they are."""
+    last_merge_ms: int = 0
+    last_join_ms: int = 0
+    rejoin_failures: int = 0
+
+
+@dataclass
+class Draft:
+    """One step in the making."""
+
+    state: RoomState
+    now_ms: int
+    random: Random
+    bundles: Mapping[KeyPackageRef, KeyPackageBundle]
+    changes: list[StoreChange] = field(default_factory=list)
+    outbox: list[OutboxItem] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    consumed: list[KeyPackageRef] = field(default_factory=list)
+    ready: list[bytes] = field(default_factory=list)
+    """Nodes, blobs and epochs that have come in this step: what is parked on them is looked at again."""
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    """Blobs that this step brings, by SHA-256."""
+    unparked: list[tuple[str, EventResult]] = field(default_factory=list)
+    result: EventResult | None = None
+    encrypted: EncryptResult | None = None
+    decrypted: DecryptResult | None = None
+
+    def update(self, **changes: Any) -> None:
+        """Replace fields of the state."""
+        self.state = replace(self.state, **changes)
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Note a record to be written."""
+        self.changes.append(Put(table, key, value))
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Note a record to be removed."""
+        self.changes.append(Delete(table, key))
+
+    def send(self, item: OutboxItem) -> None:
+        """Note something for the homeserver to do."""
+        self.outbox.append(item)
+
+    def notify(self, kind: NoticeKind, commit_ref: CommitRef = CommitRef(b""), text: str = "") -> None:
+        """Note something worth telling."""
+        self.notices.append(Notice(kind, commit_ref, text))
+
+    def marks(self) -> tuple[int, ...]:
+        """Return how much has been noted so far."""
+        return len(self.changes), len(self.outbox), len(self.notices), len(self.consumed), len(self.ready)
+
+    def truncate(self, marks: tuple[int, ...]) -> None:
+        """Forget what was noted since `marks` was asked for."""
+        changes, outbox, notices, consumed, ready = marks
+        del self.changes[changes:], self.outbox[outbox:], self.notices[notices:], self.consumed[consumed:], self.ready[ready:]
+
+    def finish(self, wake_at_ms: int | None) -> Effects:
+        """Return the step's effects; the last of several changes to one record stands for all."""
+        last: dict[tuple[Table, bytes], StoreChange] = {}
+        for change in self.changes:
+            last.pop((change.table, change.key), None)
+            last[change.table, change.key] = change
+        return Effects(
+            tuple(last.values()),
+            tuple(self.outbox),
+            tuple(self.notices),
+            self.result,
+            self.encrypted,
+            self.decrypted,
+            tuple(self.consumed),
+            tuple(self.unparked),
+            wake_at_ms,
+        )

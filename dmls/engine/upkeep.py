@@ -1,0 +1,271 @@
+"""What time brings: commits that are due, joins, votes, and secrets whose time is over (docs/protocol.md, Sections 8 and 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dmls.engine.agent import devices_of
+from dmls.engine.committing import (
+    ready_key_packages,
+    send_commit,
+    send_external_commit,
+    send_genesis,
+    send_vote,
+)
+from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
+from dmls.engine.nodes import find_leaf
+from dmls.engine.planning import (
+    CLAIM_PATIENCE_MS,
+    Plan,
+    can_found,
+    join_due_ms,
+    make_plan,
+    wanted_device_lists,
+)
+from dmls.engine.records import put_epoch, put_meta
+from dmls.engine.state import Draft, HeldEpoch
+from dmls.forks.aad import read_params
+from dmls.forks.graph import Device
+from dmls.forks.head import Tally
+from dmls.forks.retention import RetainedEpoch, expired_epochs
+from dmls.ids import CommitRef
+from dmls.mls.group.keyring import keys_in_use
+
+__all__ = ["act", "ask_for_key_packages", "next_wake_ms", "note_dirty", "purge"]
+
+CLAIM_RETRY_MS = 60_000
+REJOIN_PAUSE_MS = 60_000
+PURGE_EVERY_MS = 60_000
+_MAX_ACTIONS = 8
+
+
+def act(draft: Draft) -> None:
+    """Do what is due now: ask for lists, begin the group, commit, join, vote. Never more than a few things in one step."""
+    for _ in range(_MAX_ACTIONS):
+        _ask_for_lists(draft)
+        if not _act_once(draft):
+            break
+    note_dirty(draft)
+
+
+def _act_once(draft: Draft) -> bool:
+    state = draft.state
+    if state.membership.facts.encryption_algorithm is None:
+        return False
+    plan = make_plan(state, draft.now_ms)
+    if plan is None:
+        founder = can_found(state, draft.now_ms, wants_to_send=False)
+        if founder is None:
+            return False
+        send_genesis(draft, founder)
+        return True
+    note_dirty(draft, plan)
+    plan = make_plan(draft.state, draft.now_ms)
+    if plan is None:
+        return False
+    return _commit_if_due(draft, plan) or _join_if_due(draft, plan) or _vote_if_due(draft, plan)
+
+
+def note_dirty(draft: Draft, plan: Plan | None = None) -> None:
+    """Remember since when the head's members have not been those wanted: the back-off counts from then."""
+    plan = plan or make_plan(draft.state, draft.now_ms)
+    is_dirty = plan is not None and plan.is_dirty
+    since = draft.state.dirty_since_ms
+    if is_dirty and (not since or draft.state.head_since_ms > since):
+        draft.update(dirty_since_ms=draft.now_ms)
+    elif not is_dirty and since:
+        draft.update(dirty_since_ms=0)
+
+
+def _ask_for_lists(draft: Draft) -> None:
+    users = wanted_device_lists(draft.state, draft.now_ms)
+    if not users:
+        return
+    requests = draft.state.list_requests.update(dict.fromkeys(users, draft.now_ms))
+    draft.update(list_requests=requests)
+    draft.send(DeviceListsWanted(tuple(sorted(users))))
+
+
+def _commit_if_due(draft: Draft, plan: Plan) -> bool:
+    if plan.due_ms is None or plan.due_ms > draft.now_ms:
+        return False
+    ask_for_key_packages(draft, plan.additions)
+    if not plan.removals and plan.additions and not plan.needs_merge and not _claims_are_settled(draft, plan.additions):
+        return False
+    if not plan.removals and not plan.needs_merge and not ready_key_packages(draft, plan.additions):
+        return False
+    if plan.needs_merge:
+        draft.update(last_merge_ms=draft.now_ms)
+    send_commit(draft, plan, plan.committers[0])
+    return True
+
+
+def ask_for_key_packages(draft: Draft, devices: Iterable[Device]) -> None:
+    """Ask for the key packages of devices to be added, once a minute at most."""
+    state = draft.state
+    ready = set(ready_key_packages(draft, tuple(devices)))
+    wanted = tuple(
+        device
+        for device in devices
+        if device not in ready and (device not in state.claims or state.claims[device] + CLAIM_RETRY_MS <= draft.now_ms)
+    )
+    if wanted:
+        draft.update(claims=state.claims.update(dict.fromkeys(wanted, draft.now_ms)))
+        draft.send(ClaimWanted(wanted, state.cipher_suite))
+
+
+def _claims_are_settled(draft: Draft, devices: tuple[Device, ...]) -> bool:
+    """Tell whether every device is ready, or has been waited for long enough not to hold up the others."""
+    ready = set(ready_key_packages(draft, devices))
+    return all(device in ready or draft.state.claims.get(device, 0) + CLAIM_PATIENCE_MS <= draft.now_ms for device in devices)
+
+
+def _join_if_due(draft: Draft, plan: Plan) -> bool:
+    due = join_due_ms(draft.state, plan)
+    if due is None:
+        return False
+    own, at_ms = due
+    if at_ms > draft.now_ms or not _may_join(draft, plan):
+        return False
+    send_external_commit(draft, plan, own)
+    return True
+
+
+def _may_join(draft: Draft, plan: Plan) -> bool:
+    """Tell whether another external commit may be made: one a minute, unless the last one lost a race."""
+    state = draft.state
+    if not state.last_join_ms or state.last_join_ms + REJOIN_PAUSE_MS <= draft.now_ms:
+        return True
+    own = set(state.agent.devices)
+    last = [
+        entry.node
+        for entry in state.entries.values()
+        if entry.node.is_external and entry.node.author in own and entry.received_at_ms >= state.last_join_ms
+    ]
+    return any(not state.graph.is_ancestor(node.commit_ref, plan.head) for node in last)
+
+
+def _vote_if_due(draft: Draft, plan: Plan) -> bool:
+    """Vote again where an own device's vote is not on the head's chain (docs/protocol.md, Section 9)."""
+    if plan.held is None:
+        return False
+    state = draft.state
+    chain = frozenset(state.graph.path_up(plan.head))
+    tally = Tally(state.graph, [tracked.vote for tracked in state.votes.values()], state.membership.joined())
+    voted = False
+    for device, targets in tally.votes.items():
+        own = state.agent.devices.get(device)
+        index = None if own is None else find_leaf(plan.entry.group.tree, device)
+        if own is None or index not in plan.held.state.own_leaves or not targets or targets & chain:
+            continue
+        if draft.state.pending_votes.get(device) != plan.head:
+            send_vote(draft, index, own, plan.head)
+            voted = True
+    return voted
+
+
+def purge(draft: Draft) -> int | None:
+    """Delete secrets whose time is over; return when to look again, in milliseconds."""
+    _purge_plaintexts(draft)
+    state = draft.state
+    if state.head is None:
+        return None
+    entry = state.entries[state.head]
+    params = read_params(entry.group.context.extensions)
+    expiry = expired_epochs(
+        state.graph,
+        Tally(state.graph, [tracked.vote for tracked in state.votes.values()], state.membership.joined()),
+        state.head,
+        tuple(devices_of(entry.group.tree).values()),
+        [_retained(draft, ref, held) for ref, held in state.epochs.items()],
+        {ref: item.received_at_ms for ref, item in state.entries.items()},
+        retain_seconds=params.retain_seconds,
+        retain_epochs=params.retain_epochs,
+        now_ms=draft.now_ms,
+    )
+    for ref in expiry.epochs:
+        _delete_epoch(draft, ref)
+    for ref in expiry.message_secrets:
+        _drop_message_secrets(draft, ref)
+    for ref in expiry.external_keys:
+        _drop_external_key(draft, ref)
+    if expiry.epochs:
+        put_meta(draft)
+        _sweep_keys(draft)
+    return expiry.look_again_ms
+
+
+def _retained(draft: Draft, ref: CommitRef, held: HeldEpoch) -> RetainedEpoch:
+    since = held.succeeded_at_ms or draft.state.entries[ref].received_at_ms
+    secrets = held.state.secrets
+    return RetainedEpoch(ref, since, bool(secrets.sender_data_secret), bool(secrets.external_secret))
+
+
+def _delete_epoch(draft: Draft, ref: CommitRef) -> None:
+    draft.update(epochs=draft.state.epochs.delete(ref), expired=draft.state.expired.set(ref, True))
+    draft.delete(Table.EPOCH, ref)
+    draft.notify(NoticeKind.EPOCH_DELETED, ref)
+
+
+def _keep(draft: Draft, ref: CommitRef, held: HeldEpoch) -> None:
+    draft.update(epochs=draft.state.epochs.set(ref, held))
+    put_epoch(draft, ref, held)
+
+
+def _drop_message_secrets(draft: Draft, ref: CommitRef) -> None:
+    held = draft.state.epochs[ref]
+    _keep(draft, ref, replace(held, state=held.state.without_message_secrets()))
+
+
+def _drop_external_key(draft: Draft, ref: CommitRef) -> None:
+    held = draft.state.epochs[ref]
+    _keep(draft, ref, replace(held, state=held.state.without_external_secret()))
+
+
+def _sweep_keys(draft: Draft) -> None:
+    """Delete the private keys that no retained epoch's tree names any more."""
+    used: set[bytes] = set()
+    for held in draft.state.epochs.values():
+        used |= keys_in_use(held.state.public.tree, held.state.own_leaves)
+    unused = [key for key in draft.state.ring.keys if key not in used]
+    draft.update(ring=draft.state.ring.discard(unused))
+    for key in unused:
+        draft.delete(Table.PRIVATE_KEY, key)
+
+
+def _purge_plaintexts(draft: Draft) -> None:
+    over = [key for key, plaintext in draft.state.plaintexts.items() if plaintext.delete_at_ms <= draft.now_ms]
+    if over:
+        kept = draft.state.plaintexts.mutate()
+        for key in over:
+            del kept[key]
+            draft.delete(Table.PLAINTEXT, key)
+        draft.update(plaintexts=kept.finish())
+
+
+def next_wake_ms(draft: Draft, look_again_ms: int | None) -> int | None:
+    """Return when something is due that no input will bring about, in milliseconds."""
+    state = draft.state
+    times = [] if look_again_ms is None else [look_again_ms]
+    times += [plaintext.delete_at_ms for plaintext in state.plaintexts.values()]
+    plan = make_plan(state, draft.now_ms)
+    if plan is not None:
+        if plan.due_ms is not None:
+            times.append(_commit_wake_ms(draft, plan))
+        due = join_due_ms(state, plan)
+        if due is not None:
+            pause = 0 if _may_join(draft, plan) else state.last_join_ms + REJOIN_PAUSE_MS
+            times.append(max(due[1], pause, draft.now_ms + 1))
+        if plan.unvouched:
+            times += [asked + 10_000 for asked in state.list_requests.values() if asked + 10_000 > draft.now_ms]
+    return min(times, default=None)
+
+
+def _commit_wake_ms(draft: Draft, plan: Plan) -> int:
+    due = plan.due_ms if plan.due_ms is not None else draft.now_ms
+    waiting = [draft.state.claims[device] for device in plan.additions if device in draft.state.claims]
+    if due <= draft.now_ms and waiting:
+        patience = [asked + CLAIM_PATIENCE_MS for asked in waiting if asked + CLAIM_PATIENCE_MS > draft.now_ms]
+        return min([*patience, min(waiting) + CLAIM_RETRY_MS])
+    return max(due, draft.now_ms + 1)
