@@ -7,6 +7,10 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from structlog.testing import capture_logs
 
 from dmls.client.failures import CallFailure, read_rpc_error
@@ -109,6 +113,30 @@ def test_a_call_that_is_not_offered_says_so() -> None:
             return caught.value.code()
 
     assert run(main()) is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_health_and_reflection_go_through_the_same_chain() -> None:
+    async def main() -> tuple[int, set[str]]:
+        def register(server: grpc.aio.Server) -> None:
+            state = health_aio.HealthServicer()
+            health_pb2_grpc.add_HealthServicer_to_server(state, server)
+            reflection.enable_server_reflection((HEALTH, reflection.SERVICE_NAME), server)
+
+        async with loopback(register, interceptors=_local()) as address, grpc.aio.insecure_channel(address) as channel:
+            health: grpc.aio.UnaryUnaryMultiCallable[bytes, health_pb2.HealthCheckResponse] = channel.unary_unary(
+                f"/{HEALTH}/Check", response_deserializer=health_pb2.HealthCheckResponse.FromString
+            )
+            info: grpc.aio.StreamStreamMultiCallable[bytes, reflection_pb2.ServerReflectionResponse] = channel.stream_stream(
+                f"/{reflection.SERVICE_NAME}/ServerReflectionInfo",
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )
+            question = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+            names = {each.name async for answer in info(iter([question])) for each in answer.list_services_response.service}
+            return (await health(b"")).status, names
+
+    status, names = run(main())
+    assert status == health_pb2.HealthCheckResponse.SERVING
+    assert names == {HEALTH, reflection.SERVICE_NAME}
 
 
 def test_a_malformed_request_names_its_field() -> None:
