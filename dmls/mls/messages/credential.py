@@ -25,7 +25,8 @@ class X509Credential:
 
 
 Credential: TypeAlias = Annotated[
-    BasicCredential | X509Credential, Tagged(2, {CredentialType.BASIC: BasicCredential, CredentialType.X509: X509Credential})
+    BasicCredential | X509Credential,
+    Tagged(2, {CredentialType.BASIC: BasicCredential, CredentialType.X509: X509Credential}, rule="CRD-01"),
 ]
 
 

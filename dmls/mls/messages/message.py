@@ -62,9 +62,9 @@ Sender: TypeAlias = Annotated[
 ]
 
 
-@struct
+@struct(secret=True)
 class ApplicationData:
-    """Content: bytes of the application."""
+    """Content: bytes of the application, not to be printed."""
 
     data: opaque
 
@@ -152,6 +152,7 @@ class MLSMessage:
                 WireFormat.GROUP_INFO: GroupInfo,
                 WireFormat.KEY_PACKAGE: KeyPackage,
             },
+            rule="ENC-12",
         ),
     ]
 

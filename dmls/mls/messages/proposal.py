@@ -91,5 +91,6 @@ Proposal: TypeAlias = Annotated[
             ProposalType.EXTERNAL_INIT: ExternalInit,
             ProposalType.GROUP_CONTEXT_EXTENSIONS: GroupContextExtensions,
         },
+        rule="ENC-16",
     ),
 ]

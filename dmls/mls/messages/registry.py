@@ -27,6 +27,11 @@ class ProtocolVersion(Enum16):
 
     MLS10 = 1
 
+    @classmethod
+    def rule(cls) -> str:
+        """Return the rule that other versions break."""
+        return "ENC-11"
+
 
 class WireFormat(Enum16):
     """What an MLSMessage holds (RFC 9420, Section 17.2)."""

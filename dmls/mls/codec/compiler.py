@@ -1,0 +1,238 @@
+"""Compiling declared structs: one straight-line encoder and decoder each, made when the struct is declared."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Annotated, Any, TypeVar, dataclass_transform, overload
+
+from dmls.errors import TrailingDataError, UnknownVariantError, UsageError
+from dmls.mls.codec.primitives import INTEGERS, Decoder, Encoder, decode_opaque, elements, presence, write_opaque
+from dmls.mls.codec.wire_types import (
+    Enum8,
+    Enum16,
+    Lazy,
+    LazyVectorNote,
+    OpaqueNote,
+    OptionalNote,
+    Tagged,
+    UIntNote,
+    VectorNote,
+    When,
+)
+
+__all__ = ["decode", "decode_as", "decode_prefix", "encode", "encode_as", "struct"]
+
+T = TypeVar("T")
+
+
+def _enumeration(kind: type[Enum8 | Enum16]) -> tuple[Encoder, Decoder]:
+    encode_integer, decode_integer = INTEGERS[1 if issubclass(kind, Enum8) else 2]
+    members = {int(member): member for member in kind}
+    rule = kind.rule()
+
+    def decode_member(data: bytes, pos: int, end: int) -> tuple[IntEnum, int]:
+        value, pos = decode_integer(data, pos, end)
+        member = members.get(value)
+        if member is None:
+            raise UnknownVariantError(f"{value} is no {kind.__name__}", rule=rule)
+        return member, pos
+
+    return encode_integer, decode_member
+
+
+def _lazy_elements(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder]:
+    def encode_lazy(value: Lazy[Any], out: list[bytes]) -> None:
+        write_opaque(value.data, out)
+
+    def decode_lazy(data: bytes, pos: int, end: int) -> tuple[Lazy[Any], int]:
+        body, pos = decode_opaque(data, pos, end)
+        return Lazy(body, decode_one), pos
+
+    return encode_lazy, decode_lazy
+
+
+def _classes(hint: Any) -> Iterator[type]:
+    """Yield the Python classes whose instances a case can hold."""
+    if typing.get_origin(hint) is Annotated:
+        hint, *notes = typing.get_args(hint)
+        for note in notes:
+            if isinstance(note, Tagged):
+                for case in note.cases.values():
+                    yield from _classes(case)
+                return
+    yield hint
+
+
+def _select(tagged: Tagged) -> tuple[Encoder, Decoder]:
+    encode_tag, decode_tag = INTEGERS[tagged.width]
+    decoders = {}
+    encoders: dict[type, tuple[int, Encoder]] = {}
+    for tag, hint in tagged.cases.items():
+        encode_case, decoders[tag] = _compile(hint)
+        for kind in _classes(hint):
+            if kind in encoders:
+                raise UsageError(f"{kind.__name__} names two cases of one select")
+            encoders[kind] = (tag, encode_case)
+
+    def encode_select(value: Any, out: list[bytes]) -> None:
+        found = encoders.get(value.__class__)
+        if found is None:
+            raise UsageError(f"{type(value).__name__} is no case of this select")
+        tag, encode_case = found
+        encode_tag(tag, out)
+        encode_case(value, out)
+
+    def decode_select(data: bytes, pos: int, end: int) -> tuple[Any, int]:
+        tag, pos = decode_tag(data, pos, end)
+        decode_case = decoders.get(tag)
+        if decode_case is None:
+            raise UnknownVariantError(f"no case for tag {tag}", rule=tagged.rule)
+        return decode_case(data, pos, end)
+
+    return encode_select, decode_select
+
+
+@functools.cache
+def _compile(hint: Any) -> tuple[Encoder, Decoder]:
+    """Return the encoder and decoder of a wire type."""
+    if isinstance(hint, type):
+        if issubclass(hint, Enum8 | Enum16):
+            return _enumeration(hint)
+        if "__wire__" in vars(hint):
+            return typing.cast(tuple[Encoder, Decoder], vars(hint)["__wire__"])
+    if typing.get_origin(hint) is Annotated:
+        inner, *notes = typing.get_args(hint)
+        for note in reversed(notes):
+            if isinstance(note, UIntNote):
+                return INTEGERS[note.width]
+            if isinstance(note, OpaqueNote):
+                return write_opaque, decode_opaque
+            if isinstance(note, Tagged):
+                return _select(note)
+            if isinstance(note, VectorNote | LazyVectorNote):
+                make = elements if isinstance(note, VectorNote) else _lazy_elements
+                return make(*_compile(typing.get_args(inner)[0]))
+            if isinstance(note, OptionalNote):
+                return presence(*_compile(_without_none(inner)))
+    raise UsageError(f"{hint!r} is no wire type")
+
+
+def _without_none(hint: Any) -> Any:
+    arguments = [argument for argument in typing.get_args(hint) if argument is not types.NoneType]
+    return arguments[0] if len(arguments) == 1 else hint
+
+
+def _condition(hint: Any) -> tuple[When | None, Any]:
+    """Split a conditional field's annotation into its condition and the type it guards."""
+    if typing.get_origin(hint) is Annotated:
+        inner, *notes = typing.get_args(hint)
+        if isinstance(notes[-1], When):
+            guarded = _without_none(inner)
+            rest = notes[:-1]
+            return notes[-1], Annotated[guarded, *rest] if rest else guarded
+    return None, hint
+
+
+def _compile_struct(kind: type) -> tuple[Encoder, Decoder]:
+    """Compile the straight-line encoder and decoder of a declared struct."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    names = [field.name for field in dataclasses.fields(kind)]
+    scope: dict[str, Any] = {"_kind": kind, "UsageError": UsageError}
+    encoding = ["def encode_struct(value, out):"]
+    decoding = ["def decode_struct(data, pos, end):"]
+    for number, name in enumerate(names):
+        condition, hint = _condition(hints[name])
+        scope[f"e{number}"], scope[f"d{number}"] = _compile(hint)
+        write, read = f"e{number}(value.{name}, out)", f"{name}, pos = d{number}(data, pos, end)"
+        if condition is None:
+            encoding.append(f"    {write}")
+            decoding.append(f"    {read}")
+            continue
+        scope[f"p{number}"] = condition.predicate
+        encoding += [
+            f"    if p{number}(value.{condition.field}) != (value.{name} is not None):",
+            f"        raise UsageError('{kind.__name__}.{name} does not fit {condition.field}')",
+            f"    if value.{name} is not None: {write}",
+        ]
+        decoding += [f"    if p{number}({condition.field}): {read}", f"    else: {name} = None"]
+    encoding.append("    return None")
+    decoding.append(f"    return kind({', '.join(names)}), pos")
+    exec(compile("\n".join(encoding + decoding), f"<struct {kind.__name__}>", "exec"), scope)  # noqa: S102 the text is made above from field names
+    return scope["encode_struct"], scope["decode_struct"]
+
+
+@overload
+def struct(kind: type[T], /) -> type[T]: ...
+
+
+@overload
+def struct(*, secret: bool) -> Callable[[type[T]], type[T]]: ...
+
+
+@dataclass_transform(frozen_default=True)
+def struct(kind: type[T] | None = None, /, *, secret: bool = False) -> Any:
+    """Declare a wire struct: a frozen dataclass with slots and a compiled codec.
+
+    With `secret=True` the repr names the class only, since the fields must never be printed.
+    """
+
+    def declare(declared: type[T]) -> type[T]:
+        made = dataclasses.dataclass(frozen=True, slots=True, repr=not secret)(declared)
+        if secret:
+            made.__repr__ = lambda self: f"{declared.__name__}(secret)"  # type: ignore[method-assign]
+        made.__wire__ = _compile_struct(made)  # type: ignore[attr-defined]
+        return made
+
+    return declare if kind is None else declare(kind)
+
+
+def encode(value: object) -> bytes:
+    """Encode a struct."""
+    out: list[bytes] = []
+    value.__wire__[0](value, out)  # type: ignore[attr-defined]
+    return b"".join(out)
+
+
+def decode(kind: type[T], data: bytes) -> T:
+    """Decode a struct that fills `data` exactly.
+
+    Raises:
+        CodecError: `data` is not the encoding of one `kind`.
+    """
+    value, pos = decode_prefix(kind, data)
+    if pos != len(data):
+        raise TrailingDataError(f"{len(data) - pos} bytes after {kind.__name__}", rule="ENC-08")
+    return value
+
+
+def decode_prefix(kind: type[T], data: bytes) -> tuple[T, int]:
+    """Decode a struct at the start of `data`; return it and the number of bytes it took.
+
+    Raises:
+        CodecError: `data` does not start with the encoding of a `kind`.
+    """
+    return kind.__wire__[1](data, 0, len(data))  # type: ignore[attr-defined, no-any-return]
+
+
+def encode_as(hint: Any, value: Any) -> bytes:
+    """Encode a value of any wire type, such as `vector[uint16]` or a select."""
+    out: list[bytes] = []
+    _compile(hint)[0](value, out)
+    return b"".join(out)
+
+
+def decode_as(hint: Any, data: bytes) -> Any:
+    """Decode a value of any wire type that fills `data` exactly.
+
+    Raises:
+        CodecError: `data` is not the encoding of one such value.
+    """
+    value, pos = _compile(hint)[1](data, 0, len(data))
+    if pos != len(data):
+        raise TrailingDataError(f"{len(data) - pos} bytes after the value", rule="ENC-08")
+    return value

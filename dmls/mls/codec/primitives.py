@@ -1,0 +1,167 @@
+"""Encoders and decoders of the building blocks: integers, length prefixes, vectors and presence octets.
+
+A decoder takes the data, where to start and where the data ends, and returns a value and where it stopped. An encoder appends
+to a list of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from dmls.errors import LengthError, TruncatedError, UnknownVariantError, UsageError
+
+__all__ = [
+    "INTEGERS",
+    "MAX_VECTOR",
+    "Decoder",
+    "Encoder",
+    "decode_opaque",
+    "elements",
+    "encode_length",
+    "encode_opaque",
+    "presence",
+    "read_length",
+    "write_opaque",
+]
+
+MAX_VECTOR: Final = (1 << 30) - 1
+"""Largest length in bytes that a length prefix can say (RFC 9420, Section 2.1.2)."""
+
+Decoder = Callable[[bytes, int, int], tuple[Any, int]]
+Encoder = Callable[[Any, list[bytes]], None]
+
+
+def encode_length(length: int) -> bytes:
+    """Return the shortest prefix for `length` bytes (RFC 9420, Section 2.1.2).
+
+    Raises:
+        LengthError: `length` exceeds 2^30 - 1.
+    """
+    if length < 0x40:
+        return length.to_bytes(1, "big")
+    if length < 0x4000:
+        return (length | 0x4000).to_bytes(2, "big")
+    if length <= MAX_VECTOR:
+        return (length | 0x80000000).to_bytes(4, "big")
+    raise LengthError(f"{length} bytes do not fit a vector", rule="ENC-05")
+
+
+def encode_opaque(value: bytes) -> bytes:
+    """Return `value` behind its length prefix."""
+    return encode_length(len(value)) + value
+
+
+def read_length(data: bytes, pos: int, end: int) -> tuple[int, int]:
+    """Read a length prefix at `pos` and check that so many bytes remain before `end`.
+
+    Raises:
+        TruncatedError: the prefix or the bytes it announces are cut.
+        LengthError: the prefix is longer than it need be, or starts with bits 11.
+    """
+    if pos >= end:
+        raise TruncatedError("length prefix missing", rule="ENC-04")
+    first = data[pos]
+    if first < 0x40:
+        pos += 1
+        length = first
+    elif first < 0x80:
+        if pos + 2 > end:
+            raise TruncatedError("length prefix cut", rule="ENC-04")
+        length = (first & 0x3F) << 8 | data[pos + 1]
+        if length < 0x40:
+            raise LengthError("length prefix is not minimal", rule="ENC-02")
+        pos += 2
+    elif first < 0xC0:
+        if pos + 4 > end:
+            raise TruncatedError("length prefix cut", rule="ENC-04")
+        length = int.from_bytes(data[pos : pos + 4], "big") & MAX_VECTOR
+        if length < 0x4000:
+            raise LengthError("length prefix is not minimal", rule="ENC-02")
+        pos += 4
+    else:
+        raise LengthError("length prefix starts with bits 11", rule="ENC-03")
+    if length > end - pos:
+        raise TruncatedError("vector is longer than what remains", rule="ENC-04")
+    return length, pos
+
+
+def decode_opaque(data: bytes, pos: int, end: int) -> tuple[bytes, int]:
+    """Decode bytes behind their length prefix."""
+    length, pos = read_length(data, pos, end)
+    return data[pos : pos + length], pos + length
+
+
+def write_opaque(value: bytes, out: list[bytes]) -> None:
+    """Encode bytes behind their length prefix."""
+    out.append(encode_length(len(value)))
+    out.append(value)
+
+
+def _integer(width: int) -> tuple[Encoder, Decoder]:
+    def encode_integer(value: int, out: list[bytes]) -> None:
+        try:
+            out.append(value.to_bytes(width, "big"))
+        except OverflowError as error:
+            raise UsageError(f"{value} does not fit {width} octets") from error
+
+    def decode_integer(data: bytes, pos: int, end: int) -> tuple[int, int]:
+        after = pos + width
+        if after > end:
+            raise TruncatedError("integer cut", rule="ENC-04")
+        return int.from_bytes(data[pos:after], "big"), after
+
+    return encode_integer, decode_integer
+
+
+INTEGERS: Final = {width: _integer(width) for width in (1, 2, 4, 8)}
+"""Codecs of big-endian integers, by their number of octets."""
+
+
+def elements(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder]:
+    """Return the codec of a vector from that of its elements."""
+
+    def encode_vector(values: Sequence[Any], out: list[bytes]) -> None:
+        parts: list[bytes] = []
+        for value in values:
+            encode_one(value, parts)
+        body = b"".join(parts)
+        out.append(encode_length(len(body)))
+        out.append(body)
+
+    def decode_vector(data: bytes, pos: int, end: int) -> tuple[tuple[Any, ...], int]:
+        length, pos = read_length(data, pos, end)
+        after = pos + length
+        values = []
+        try:
+            while pos < after:
+                value, pos = decode_one(data, pos, after)
+                values.append(value)
+        except TruncatedError as error:
+            raise LengthError("vector ends within an element", rule="ENC-07") from error
+        return tuple(values), after
+
+    return encode_vector, decode_vector
+
+
+def presence(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder]:
+    """Return the codec of an optional value from that of the value."""
+
+    def encode_optional(value: Any, out: list[bytes]) -> None:
+        if value is None:
+            out.append(b"\x00")
+        else:
+            out.append(b"\x01")
+            encode_one(value, out)
+
+    def decode_optional(data: bytes, pos: int, end: int) -> tuple[Any, int]:
+        if pos >= end:
+            raise TruncatedError("presence octet missing", rule="ENC-04")
+        present = data[pos]
+        if present == 0:
+            return None, pos + 1
+        if present == 1:
+            return decode_one(data, pos + 1, end)
+        raise UnknownVariantError("presence octet is neither 0 nor 1", rule="ENC-06")
+
+    return encode_optional, decode_optional
