@@ -64,6 +64,8 @@ def create_reader(url: URL) -> Engine:
     if _is_sqlite(url):
         _on_connect(engine, "PRAGMA query_only=ON")
         _on_begin(engine, "BEGIN")
+    else:
+        _on_begin(engine, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     return engine
 
 

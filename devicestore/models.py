@@ -59,6 +59,10 @@ Name: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 Sequence: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
 
+def _partial_index(name: str, *columns: str, where: str, unique: bool) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
 class Base(DeclarativeBase):
     """Root of all tables."""
 
@@ -108,14 +112,7 @@ class Device(Base):
     __tablename__ = "device"
     __table_args__ = (
         UniqueConstraint("user_id", "device_id", "signature_key"),
-        Index(
-            "ix_device_live",
-            "user_id",
-            "device_id",
-            unique=True,
-            sqlite_where=text("deleted_at_ms IS NULL"),
-            postgresql_where=text("deleted_at_ms IS NULL"),
-        ),
+        _partial_index("ix_device_live", "user_id", "device_id", where="deleted_at_ms IS NULL", unique=True),
         CheckConstraint("custody IN ('hosted', 'client')", name="custody"),
         {"sqlite_autoincrement": True},
     )
@@ -140,15 +137,7 @@ class KeyPackage(Base):
     __tablename__ = "key_package"
     __table_args__ = (
         Index(None, "user_id", "device_id", "suite", "is_last_resort", "seq"),
-        Index(
-            "ix_key_package_last_resort",
-            "user_id",
-            "device_id",
-            "suite",
-            unique=True,
-            sqlite_where=text("is_last_resort"),
-            postgresql_where=text("is_last_resort"),
-        ),
+        _partial_index("ix_key_package_last_resort", "user_id", "device_id", "suite", where="is_last_resort", unique=True),
         Index(None, "not_after_ms"),
         {"sqlite_autoincrement": True},
     )
@@ -335,12 +324,7 @@ class Outbox(Base):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        Index(
-            "ix_outbox_pending",
-            "seq",
-            sqlite_where=text("acked_at_ms IS NULL"),
-            postgresql_where=text("acked_at_ms IS NULL"),
-        ),
+        _partial_index("ix_outbox_pending", "seq", where="acked_at_ms IS NULL", unique=False),
         Index(None, "room_id", "seq"),
     )
 
