@@ -27,7 +27,6 @@ __all__ = [
     "finally_gone",
     "leaves_to_remove",
     "lists_wanted",
-    "newer_list",
     "removal_marks",
     "unvouched_leaves",
 ]
@@ -122,13 +121,6 @@ class LeafRemoval:
 
 
 # Who belongs in the group
-
-
-def newer_list(held: DeviceList | None, answer: DeviceList) -> DeviceList:
-    """Return which of two lists of a user to hold: an answer older than what is held is ignored."""
-    if held is None or (answer.version, answer.taken_at_ms) >= (held.version, held.taken_at_ms):
-        return answer
-    return held
 
 
 def finally_gone(graph: EpochGraph) -> frozenset[Device]:

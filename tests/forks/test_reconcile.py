@@ -16,7 +16,6 @@ from dmls.forks.reconcile import (
     finally_gone,
     leaves_to_remove,
     lists_wanted,
-    newer_list,
     removal_marks,
     unvouched_leaves,
 )
@@ -229,18 +228,6 @@ def test_a_removal_asks_for_a_later_list(taken_at_ms: int, asked_at_ms: int | No
     state = situation(lists=held, removed_at_ms={BOB: 5_000}, asked_at_ms=asked)
     assert lists_wanted(state) == ({BOB.user_id} if wanted else frozenset())
     assert lists_wanted(replace(state, gone=frozenset([BOB]))) == frozenset()
-
-
-def test_an_older_answer_is_ignored() -> None:
-    held = DeviceList(BOB.user_id, frozenset([BOB]), 5, 2_000, fresh=True)
-    assert newer_list(None, held) is held
-    for answer, is_newer in [
-        (replace(held, version=4, taken_at_ms=9_000), False),
-        (replace(held, taken_at_ms=1_999), False),
-        (replace(held, taken_at_ms=2_001), True),
-        (replace(held, version=6, taken_at_ms=1_000), True),
-    ]:
-        assert newer_list(held, answer) is (answer if is_newer else held)
 
 
 # What the graph says

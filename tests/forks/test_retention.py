@@ -183,6 +183,8 @@ def test_a_losing_branch_under_another_beginning_is_retained_like_any_other() ->
     story = room().genesis("other", by="bob/1@hs2")
     assert look(story, "a2", {"other": 0}, HOUR - 1).epochs == ()
     assert expired(story, look(story, "a2", {"other": 0}, 1_000 * RETAIN_SECONDS)) == {"other"}
+    story.commit("merge", "a2", by="alice/1@hs1", resolves=["other"]).vote("dave/1@hs3", "merge")
+    assert expired(story, look(story, "merge", {"other": 0})) == {"other"}
 
 
 @given(
