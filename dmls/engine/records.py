@@ -38,6 +38,7 @@ from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.storage import LoadedTrees, load_tree, new_nodes
 
 __all__ = [
+    "encode_times",
     "load_room",
     "put_epoch",
     "put_key_package",
@@ -48,12 +49,14 @@ __all__ = [
     "put_outcome",
     "put_parked",
     "put_plaintext",
+    "put_times",
     "put_vote",
     "read_device",
     "write_device",
 ]
 
 _META = b"meta"
+_TIMES = b"times"
 _KEY_PACKAGE = b"key_package:"
 _MAX_CONTENT = 1 << 20
 
@@ -74,6 +77,36 @@ class _Meta:
     vote_seq_reserved: uint64
     gone: vector[_Device]
     expired: vector[opaque]
+
+
+@struct
+class _DeviceTime:
+    device: _Device
+    time_ms: uint64
+
+
+@struct
+class _UserTime:
+    user_id: opaque
+    time_ms: uint64
+
+
+@struct
+class _PendingVote:
+    device: _Device
+    commit_ref: opaque
+
+
+@struct
+class _Times:
+    claims: vector[_DeviceTime]
+    list_requests: vector[_UserTime]
+    member_since: vector[_UserTime]
+    pending_votes: vector[_PendingVote]
+    head_since_ms: uint64
+    dirty_since_ms: uint64
+    last_merge_ms: uint64
+    last_join_ms: uint64
 
 
 @struct
@@ -185,6 +218,29 @@ def put_meta(draft: Draft) -> None:
         tuple(sorted(state.expired)),
     )
     draft.put(Table.ROOM, _META, encode(meta))
+
+
+def encode_times(state: RoomState) -> bytes:
+    """Encode when things were last done, so that a restart neither repeats nor forgets them."""
+    return encode(
+        _Times(
+            tuple(_DeviceTime(_device(device), time) for device, time in sorted(state.claims.items())),
+            tuple(_UserTime(user.encode(), time) for user, time in sorted(state.list_requests.items())),
+            tuple(_UserTime(user.encode(), time) for user, time in sorted(state.member_since_ms.items())),
+            tuple(_PendingVote(_device(device), ref) for device, ref in sorted(state.pending_votes.items())),
+            state.head_since_ms,
+            state.dirty_since_ms,
+            state.last_merge_ms,
+            state.last_join_ms,
+        )
+    )
+
+
+def put_times(draft: Draft, before: RoomState) -> None:
+    """Write when things were last done, if that has changed since `before`."""
+    encoded = encode_times(draft.state)
+    if encoded != encode_times(before):
+        draft.put(Table.ROOM, _TIMES, encoded)
 
 
 def put_list(draft: Draft, user_id: UserId, held: TrackedList) -> None:
@@ -301,6 +357,8 @@ def load_room(room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes,
     room = tables[Table.ROOM]
     if _META in room:
         state = _load_meta(state, room[_META], tables[Table.MEMBER_STATE].values())
+    if _TIMES in room:
+        state = _load_times(state, room[_TIMES])
     packages = {
         read_device(key[len(_KEY_PACKAGE) :]): decode(KeyPackage, value)
         for key, value in room.items()
@@ -336,6 +394,21 @@ def _load_meta(state: RoomState, data: bytes, members: Iterable[bytes]) -> RoomS
         vote_seq_reserved=meta.vote_seq_reserved,
         gone=Map({_read_device(device): True for device in meta.gone}),
         expired=Map({CommitRef(ref): True for ref in meta.expired}),
+    )
+
+
+def _load_times(state: RoomState, data: bytes) -> RoomState:
+    times = decode(_Times, data)
+    return replace(
+        state,
+        claims=Map({_read_device(item.device): item.time_ms for item in times.claims}),
+        list_requests=Map({UserId(item.user_id.decode()): item.time_ms for item in times.list_requests}),
+        member_since_ms=Map({UserId(item.user_id.decode()): item.time_ms for item in times.member_since}),
+        pending_votes=Map({_read_device(item.device): CommitRef(item.commit_ref) for item in times.pending_votes}),
+        head_since_ms=times.head_since_ms,
+        dirty_since_ms=times.dirty_since_ms,
+        last_merge_ms=times.last_merge_ms,
+        last_join_ms=times.last_join_ms,
     )
 
 

@@ -27,7 +27,7 @@ from dmls.engine.inputs import (
 )
 from dmls.engine.messages import read_plaintext
 from dmls.engine.nodes import EventFacts, correct_node, drop_node, refresh_head
-from dmls.engine.records import load_room, put_key_package, put_list, put_meta, put_vote
+from dmls.engine.records import load_room, put_key_package, put_list, put_meta, put_times, put_vote
 from dmls.engine.sending import encrypt_event
 from dmls.engine.state import Draft, RoomState, TrackedList, TrackedVote
 from dmls.engine.upkeep import act, next_wake_ms, note_dirty, purge
@@ -71,7 +71,7 @@ class RoomEngine:
         engine = cls(load_room(room_id, agent, records))
         draft = engine._draft(0, _no_random, {})
         refresh_head(draft)
-        engine._state = draft.state
+        engine._state = replace(draft.state, head_since_ms=engine._state.head_since_ms)
         return engine
 
     @property
@@ -102,6 +102,7 @@ class RoomEngine:
         _take(draft, happened)
         draft.unparked += unpark(draft)
         look_again = purge(draft) if isinstance(happened, Tick) else None
+        put_times(draft, self._state)
         effects = draft.finish(next_wake_ms(draft, look_again))
         self._state = draft.state
         return effects

@@ -135,13 +135,13 @@ class RoomState:
     gone: Map[Device, bool] = Map()
     key_packages: Map[Device, KeyPackage] = Map()
     claims: Map[Device, int] = Map()
-    """When a key package of a device was last asked for, in milliseconds. Not stored: after a restart it is asked again."""
+    """When a key package of a device was last asked for, in milliseconds."""
     list_requests: Map[UserId, int] = Map()
-    """When a user's device list was last asked for, in milliseconds. Not stored."""
+    """When a user's device list was last asked for, in milliseconds."""
     member_since_ms: Map[UserId, int] = Map()
-    """When a user's current member event came, in milliseconds. Not stored: after a restart it counts as just come."""
+    """When a user's current member event came, in milliseconds."""
     pending_votes: Map[Device, CommitRef] = Map()
-    """Votes on their way: the vote counts when its event comes back. Not stored."""
+    """Votes on their way: the vote counts when its event comes back."""
     seen_at_ms: Map[Device, int] = Map()
     """When a device's leaf was last added by a node that came in."""
     head_since_ms: int = 0
@@ -149,7 +149,6 @@ class RoomState:
     """Since when the head's members have not been those wanted; 0 while they are."""
     last_merge_ms: int = 0
     last_join_ms: int = 0
-    rejoin_failures: int = 0
 
 
 @dataclass

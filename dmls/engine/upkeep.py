@@ -79,10 +79,12 @@ def note_dirty(draft: Draft, plan: Plan | None = None) -> None:
 
 
 def _ask_for_lists(draft: Draft) -> None:
-    users = wanted_device_lists(draft.state, draft.now_ms)
+    asked = draft.state.list_requests
+    # A list counts as newer only from the next millisecond on, so asking twice in one brings nothing.
+    users = [user for user in wanted_device_lists(draft.state, draft.now_ms) if asked.get(user) != draft.now_ms]
     if not users:
         return
-    requests = draft.state.list_requests.update(dict.fromkeys(users, draft.now_ms))
+    requests = asked.update(dict.fromkeys(users, draft.now_ms))
     draft.update(list_requests=requests)
     draft.send(DeviceListsWanted(tuple(sorted(users))))
 
@@ -249,6 +251,8 @@ def next_wake_ms(draft: Draft, look_again_ms: int | None) -> int | None:
     state = draft.state
     times = [] if look_again_ms is None else [look_again_ms]
     times += [plaintext.delete_at_ms for plaintext in state.plaintexts.values()]
+    if wanted_device_lists(state, draft.now_ms):
+        times.append(draft.now_ms + 1)
     plan = make_plan(state, draft.now_ms)
     if plan is not None:
         if plan.due_ms is not None:
