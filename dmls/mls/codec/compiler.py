@@ -143,25 +143,25 @@ def _compile_struct(kind: type) -> tuple[Encoder, Decoder]:
     hints = typing.get_type_hints(kind, include_extras=True)
     names = [field.name for field in dataclasses.fields(kind)]
     scope: dict[str, Any] = {"_kind": kind, "UsageError": UsageError}
-    encoding = ["def encode_struct(value, out):"]
-    decoding = ["def decode_struct(data, pos, end):"]
+    encoding = ["def encode_struct(_value, _out):"]
+    decoding = ["def decode_struct(_data, _pos, _end):"]
     for number, name in enumerate(names):
         condition, hint = _condition(hints[name])
-        scope[f"e{number}"], scope[f"d{number}"] = _compile(hint)
-        write, read = f"e{number}(value.{name}, out)", f"{name}, pos = d{number}(data, pos, end)"
+        scope[f"_e{number}"], scope[f"_d{number}"] = _compile(hint)
+        write, read = f"_e{number}(_value.{name}, _out)", f"{name}, _pos = _d{number}(_data, _pos, _end)"
         if condition is None:
             encoding.append(f"    {write}")
             decoding.append(f"    {read}")
             continue
-        scope[f"p{number}"] = condition.predicate
+        scope[f"_p{number}"] = condition.predicate
         encoding += [
-            f"    if p{number}(value.{condition.field}) != (value.{name} is not None):",
+            f"    if _p{number}(_value.{condition.field}) != (_value.{name} is not None):",
             f"        raise UsageError('{kind.__name__}.{name} does not fit {condition.field}')",
-            f"    if value.{name} is not None: {write}",
+            f"    if _value.{name} is not None: {write}",
         ]
-        decoding += [f"    if p{number}({condition.field}): {read}", f"    else: {name} = None"]
+        decoding += [f"    if _p{number}({condition.field}): {read}", f"    else: {name} = None"]
     encoding.append("    return None")
-    decoding.append(f"    return kind({', '.join(names)}), pos")
+    decoding.append(f"    return _kind({', '.join(names)}), _pos")
     exec(compile("\n".join(encoding + decoding), f"<struct {kind.__name__}>", "exec"), scope)  # noqa: S102 the text is made above from field names
     return scope["encode_struct"], scope["decode_struct"]
 
