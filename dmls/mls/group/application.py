@@ -12,7 +12,7 @@ from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import proposal_ref, sign_content
 from dmls.mls.group.leaf import Client
 from dmls.mls.group.process import receive_proposal
-from dmls.mls.group.state import GroupState, own_leaf
+from dmls.mls.group.state import GroupState, check_signer, own_leaf
 from dmls.mls.messages.message import ApplicationData, AuthenticatedContent, FramedContent, Member, encode_message
 from dmls.mls.messages.proposal import ProposalBody
 from dmls.mls.messages.registry import WireFormat
@@ -37,7 +37,7 @@ def _sign(
     authenticated_data: bytes,
     wire_format: WireFormat,
 ) -> AuthenticatedContent:
-    own_leaf(state, leaf_index)
+    check_signer(own_leaf(state, leaf_index), client.signature_key)
     context = state.public.context
     content = FramedContent(context.group_id, context.epoch, Member(leaf_index), authenticated_data, body)
     signature = sign_content(state.public.suite, wire_format, content, context, client.signature_private_key)

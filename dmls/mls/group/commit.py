@@ -16,19 +16,15 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.private_message import protect_private
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
+from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.leaf import Client, make_leaf_node
 from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
-from dmls.mls.group.proposals import (
-    AppliedProposals,
-    apply_proposals,
-    check_proposal_list,
-    is_path_required,
-    resolve_proposals,
-)
+from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
 from dmls.mls.group.secrets import collect_psks, derive_child, regular_init, with_init_state
-from dmls.mls.group.state import GroupState, own_leaf
+from dmls.mls.group.state import GroupState, check_signer, own_leaf
 from dmls.mls.group.transition import enter, provisional_context
+from dmls.mls.group.validation import check_group_members, check_leaf_content, check_own_extensions
 from dmls.mls.group.welcome import make_group_info, make_welcome
 from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.extensions import Extension
@@ -39,9 +35,10 @@ from dmls.mls.messages.proposal import ProposalBody
 from dmls.mls.messages.registry import WireFormat
 from dmls.mls.messages.welcome import Welcome
 from dmls.mls.schedule.transcript import confirmation_tag, confirmed_transcript_hash
+from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import StagedPath, seal_path, stage_path
 
-__all__ = ["CommitOptions", "StagedCommit", "create_commit", "leaf_maker"]
+__all__ = ["CommitOptions", "StagedCommit", "create_commit", "leaf_maker", "stage_own_path"]
 
 
 def _no_extensions(_content: AuthenticatedContent) -> Sequence[Extension]:
@@ -103,20 +100,30 @@ def create_commit(
     """Make a commit of `proposals` as the member at `leaf_index`.
 
     Raises:
-        NotAMemberError: the leaf is not an own one.
-        InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError: a proposal cannot be committed.
+        NotAMemberError: the leaf is not an own one, or holds another signature key.
+        StateError: the group is closed by a ReInit (CP-12).
+        InvalidCommitError, InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, InvalidGroupInfoError,
+            SignatureError: a proposal cannot be committed, or the client does not fit the group.
+        LimitError: the group would be larger than the limits allow.
     """
-    own_leaf(state, leaf_index)
+    leaf = own_leaf(state, leaf_index)
     group = state.public
+    old_key = options.signature_private_key
+    check_signer(leaf, client.signature_key if old_key is None else group.suite.signature_public_key(old_key))
     sender = Member(leaf_index)
-    resolved = resolve_proposals(group, Commit(tuple(proposals), None), sender, options.limits)
+    commit = Commit(tuple(proposals), None)
+    resolved = resolve_proposals(group, commit, sender, options.limits)
     check_proposal_list(group, resolved, leaf_index)
-    applied = apply_proposals(group, resolved, options.policy, now=options.now, limits=options.limits)
+    applied = apply_proposals(group, resolved, options.policy, now=options.now, limits=options.limits, is_sending=True)
+    if applied.extensions != group.context.extensions:
+        check_own_extensions(applied.extensions)
     staged = None
     if options.force_path or is_path_required(resolved):
-        staged = stage_path(applied.tree, leaf_index, leaf_maker(group, client, leaf_index), random)
+        staged = stage_own_path(group, applied.tree, client, leaf_index, random)
+    else:
+        check_signer(leaf, client.signature_key)
     tree = applied.tree if staged is None else staged.tree
-    commit = Commit(tuple(proposals), None)
+    check_group_members(tree, applied.extensions, options.limits)
     if staged is not None:
         context = provisional_context(group, applied, tree)
         added = frozenset(index for index, _ in applied.added)
@@ -126,6 +133,27 @@ def create_commit(
     signature = sign_content(group.suite, options.wire_format, content, group.context, signing_key)
     unconfirmed = AuthenticatedContent(options.wire_format, content, signature, b"")
     return _finish(state, client, leaf_index, applied, staged, unconfirmed, random, options)
+
+
+def stage_own_path(group: PublicGroup, tree: RatchetTree, client: Client, leaf_index: LeafIndex, random: Random) -> StagedPath:
+    """Stage the committer's path, and hold its leaf to what others will hold it to (LN-05, LN-06, LN-07, LN-20).
+
+    Args:
+        group: the epoch in which the commit is sent.
+        tree: the tree after the commit's proposals, with a leaf at `leaf_index`.
+        client: who commits; its signature key may be new.
+        leaf_index: where.
+        random: source of the new keys.
+
+    Raises:
+        InvalidLeafNodeError: the client does not fit the group.
+        InvalidCommitError: its new signature key belongs to another member.
+    """
+    if tree.find_signature_key(client.signature_key) not in (None, leaf_index):
+        raise InvalidCommitError("the signature key belongs to another member", rule="LN-20")
+    staged = stage_path(tree, leaf_index, leaf_maker(group, client, leaf_index), random)
+    check_leaf_content(group.suite, staged.leaf_node)
+    return staged
 
 
 def leaf_maker(group: PublicGroup, client: Client, leaf_index: LeafIndex) -> Callable[[bytes, bytes], LeafNode]:
@@ -155,7 +183,8 @@ def _finish(
     own_leaves = state.own_leaves - {index for index, _ in applied.removed}
     psks = collect_psks(state, applied.psk_ids, options.psks)
     init = regular_init(state, None if staged is None else staged.last_path_secret)
-    child = derive_child(state, untagged, init, None if staged is None else staged.commit_secret, psks, own_leaves)
+    commit_secret = None if staged is None else staged.commit_secret
+    child = derive_child(state, untagged, init, commit_secret, psks, own_leaves, options.limits)
     tag = confirmation_tag(suite, child.state.secrets.confirmation_key, confirmed)
     content = replace(unconfirmed, confirmation_tag=tag)
     new_state = replace(child.state, public=enter(group, applied, tree, confirmed, tag), closed_by=applied.reinit)
@@ -165,17 +194,10 @@ def _finish(
     group_info = make_group_info(new_state, client, leaf_index, extensions=extensions)
     welcome = None
     if applied.added:
-        welcome = make_welcome(
-            new_state,
-            client,
-            leaf_index,
-            child,
-            applied,
-            staged,
-            random,
-            extensions=extensions,
-            with_tree=options.welcome_with_tree,
-        )
+        invitation = group_info
+        if options.welcome_with_tree:
+            invitation = make_group_info(new_state, client, leaf_index, extensions=extensions, with_tree=True)
+        welcome = make_welcome(child, applied, staged, invitation, random)
     keys = {} if staged is None else dict(staged.private_keys)
     return StagedCommit(content, message, new_state, parent, keys, applied, group_info, welcome)
 

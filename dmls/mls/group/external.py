@@ -5,30 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dmls.errors import InvalidCommitError, InvalidGroupInfoError
+from dmls.errors import CryptoError, InvalidCommitError, InvalidGroupInfoError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
-from dmls.mls.group.commit import CommitOptions, leaf_maker
-from dmls.mls.group.follower import PublicGroup
-from dmls.mls.group.leaf import Client
-from dmls.mls.group.proposals import (
-    AppliedProposals,
-    ResolvedProposal,
-    apply_proposals,
-    check_proposal_list,
-    check_replacement,
-)
+from dmls.mls.group.applied import AppliedProposals, apply_proposals
+from dmls.mls.group.commit import CommitOptions, stage_own_path
+from dmls.mls.group.follower import PublicGroup, check_group_info_signature
+from dmls.mls.group.leaf import Client, make_unsigned_leaf_node
+from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.transition import add_joiner, enter, provisional_context
-from dmls.mls.group.validation import check_leaf_support
+from dmls.mls.group.validation import check_group_info_extensions, check_group_members, check_leaf_support
 from dmls.mls.group.welcome import make_group_info
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import ExternalPub, read_extension
 from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.leaf_node import CommitSource
 from dmls.mls.messages.message import AuthenticatedContent, FramedContent, NewMemberCommit, encode_message
 from dmls.mls.messages.proposal import ExternalInit, PreSharedKey, ProposalBody, Remove
 from dmls.mls.messages.psk import PreSharedKeyID
@@ -42,7 +38,7 @@ from dmls.mls.schedule.key_schedule import (
 from dmls.mls.schedule.psk import derive_psk_secret
 from dmls.mls.schedule.transcript import confirmation_tag, confirmed_transcript_hash
 from dmls.mls.tree.ratchet_tree import RatchetTree
-from dmls.mls.tree.treekem import StagedPath, seal_path, stage_path
+from dmls.mls.tree.treekem import StagedPath, seal_path
 
 __all__ = ["StagedExternalCommit", "create_external_commit"]
 
@@ -76,18 +72,24 @@ def create_external_commit(
 ) -> StagedExternalCommit:
     """Join the followed epoch `group` with nobody's help; `replaces` is an old leaf of this client, removed in the same commit.
 
+    Args:
+        group: the epoch to join after, as `follow` and `follow_commit` give it.
+        group_info: of that epoch; its signature is verified here.
+        client: who joins.
+        random: source of the new keys.
+        replaces: an old leaf of the client.
+        psks: pre-shared keys to inject.
+        rule: how init secrets come about in this group.
+        options: as for a regular commit; wire format, path and Welcome do not apply.
+
     Raises:
-        InvalidGroupInfoError: the GroupInfo is of another epoch, or lacks external_pub (XC-01).
-        InvalidLeafNodeError, InvalidProposalError: the client does not fit the group.
+        InvalidGroupInfoError: the GroupInfo is of another epoch, or lacks a sound external_pub (XC-01, XC-16).
+        SignatureError: the GroupInfo is not signed by the member it names.
+        InvalidCommitError, InvalidLeafNodeError, InvalidProposalError: the client does not fit the group, or is in it.
     """
-    if group_info.group_context != group.context:
-        raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="XC-12")
-    external_pub = read_extension(group_info.extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
-    if external_pub is None:
-        raise InvalidGroupInfoError("the GroupInfo has no external_pub", rule="XC-01")
     suite = group.suite
-    suite.check_encryption_key(external_pub.external_pub)
-    kem_output, init_secret = suite.export_external_init_seal(external_pub.external_pub, random)
+    external_pub = _external_pub(group, group_info)
+    kem_output, init_secret = suite.export_external_init_seal(external_pub, random)
     bodies: list[ProposalBody] = [ExternalInit(kem_output)]
     if replaces is not None:
         bodies.append(Remove(replaces))
@@ -121,17 +123,34 @@ def create_external_commit(
 def _apply(group: PublicGroup, bodies: Sequence[ProposalBody], options: CommitOptions) -> AppliedProposals:
     resolved = [ResolvedProposal(body, NewMemberCommit()) for body in bodies]
     check_proposal_list(group, resolved, None)
-    return apply_proposals(group, resolved, options.policy, now=options.now, limits=options.limits)
+    return apply_proposals(group, resolved, options.policy, limits=options.limits)
+
+
+def _external_pub(group: PublicGroup, group_info: GroupInfo) -> bytes:
+    """Check that a GroupInfo is that of the followed epoch and return the key to encapsulate to (XC-01, XC-12, XC-16)."""
+    if (group_info.group_context, group_info.confirmation_tag) != (group.context, group.confirmation_tag):
+        raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="XC-12")
+    check_group_info_extensions(group_info.extensions)
+    check_group_info_signature(group.suite, group_info, group.tree)
+    extension = read_extension(group_info.extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
+    if extension is None:
+        raise InvalidGroupInfoError("the GroupInfo has no external_pub", rule="XC-01")
+    try:
+        group.suite.check_encryption_key(extension.external_pub)
+    except CryptoError as error:
+        raise InvalidGroupInfoError("external_pub is no key of the cipher suite", rule="XC-16") from error
+    return extension.external_pub
 
 
 def _stage(
     group: PublicGroup, client: Client, applied: AppliedProposals, random: Random, options: CommitOptions
 ) -> tuple[StagedPath, LeafIndex, RatchetTree]:
     """Stage the joiner's path: its leaf enters at the place that the others will give it (XC-10, XC-17)."""
-    template = leaf_maker(group, client, LeafIndex(0))(b"", b"")
-    before, leaf_index = add_joiner(applied.tree, template)
-    staged = stage_path(before, leaf_index, leaf_maker(group, client, leaf_index), random)
-    check_leaf_support(staged.leaf_node, applied.extensions)
+    template = make_unsigned_leaf_node(client, b"", CommitSource(b""))
+    check_leaf_support(template, applied.extensions)
     for _, removed in applied.removed:
-        check_replacement(options.policy, removed, staged.leaf_node)
+        options.policy.check_succession(removed.credential, client.credential)
+    before, leaf_index = add_joiner(applied.tree, template)
+    staged = stage_own_path(group, before, client, leaf_index, random)
+    check_group_members(staged.tree, applied.extensions, options.limits)
     return staged, leaf_index, before

@@ -10,14 +10,23 @@ from dataclasses import dataclass, replace
 
 from immutables import Map
 
-from dmls.errors import InvalidGroupInfoError, InvalidMessageError, StaleEpochError, UnknownEpochError
+from dmls.errors import (
+    InvalidGroupInfoError,
+    InvalidMessageError,
+    LimitError,
+    SignatureError,
+    StaleEpochError,
+    UnknownEpochError,
+)
 from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.framing.signing import proposal_ref, verify_content
-from dmls.mls.group.validation import check_group_extensions, check_group_members
+from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
+from dmls.mls.group.validation import check_group_extensions, check_group_info_extensions, check_group_members
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import Commit
-from dmls.mls.messages.extensions import ExternalSenders, check_unique_types, read_extension
+from dmls.mls.messages.extensions import ExternalSenders, read_extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.message import (
@@ -25,11 +34,13 @@ from dmls.mls.messages.message import (
     ExternalSenderIndex,
     FramedContent,
     Member,
+    MLSMessage,
     NewMemberCommit,
     NewMemberProposal,
     PrivateMessage,
+    PublicMessage,
 )
-from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ReInit, Remove
+from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ProposalBody, ReInit, Remove
 from dmls.mls.messages.registry import ExtensionType
 from dmls.mls.schedule.transcript import interim_transcript_hash
 from dmls.mls.tree.ratchet_tree import RatchetTree
@@ -42,6 +53,7 @@ __all__ = [
     "check_epoch",
     "check_group_info_signature",
     "follow",
+    "open_public_message",
     "sender_key",
     "verify_sender",
 ]
@@ -49,9 +61,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class CachedProposal:
-    """A verified proposal of the current epoch, and who sent it."""
+    """A verified proposal of the current epoch, in the content that it was sent in."""
 
     content: AuthenticatedContent
+    body: ProposalBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +137,34 @@ def verify_sender(group: PublicGroup, content: AuthenticatedContent) -> None:
     verify_content(group.suite, content, group.context, sender_key(group, content.content))
 
 
-def cache_proposal(group: PublicGroup, content: AuthenticatedContent) -> PublicGroup:
-    """Remember a verified proposal, so that a commit can name it (PR-01)."""
+def open_public_message(group: PublicGroup, message: MLSMessage) -> AuthenticatedContent:
+    """Open a public message of this epoch without its secrets: everything is checked but the membership tag.
+
+    Raises:
+        InvalidMessageError, EpochError: it does not belong here, or is not public.
+        SignatureError: it was not signed by its sender.
+    """
+    if not isinstance(message.body, PublicMessage):
+        raise InvalidMessageError("not a public message", rule="ENC-12")
+    content = unprotect_public(group.suite, message.body, group.context, None)
+    verify_sender(group, content)
+    return content
+
+
+def cache_proposal(group: PublicGroup, content: AuthenticatedContent, limits: Limits = DEFAULT_LIMITS) -> PublicGroup:
+    """Remember a verified proposal, so that a commit can name it (PR-01).
+
+    Raises:
+        InvalidMessageError: the content is no proposal.
+        LimitError: as many proposals wait already as a commit may hold.
+    """
+    body = content.content.content
+    if not isinstance(body, ProposalBody):
+        raise InvalidMessageError("not a proposal", rule="PR-01")
     ref = proposal_ref(group.suite, content)
-    return replace(group, proposals=group.proposals.set(ref, CachedProposal(content)))
+    if len(group.proposals) >= limits.max_proposals and ref not in group.proposals:
+        raise LimitError("too many proposals wait for a commit", rule="ENC-17")
+    return replace(group, proposals=group.proposals.set(ref, CachedProposal(content, body)))
 
 
 def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> PublicGroup:
@@ -140,14 +177,13 @@ def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> Publ
     context = group_info.group_context
     if context.cipher_suite != suite.id:
         raise InvalidGroupInfoError("another cipher suite", rule="WL-10")
-    check_unique_types(context.extensions, InvalidGroupInfoError, "WL-23")
-    check_unique_types(group_info.extensions, InvalidGroupInfoError, "WL-23")
+    check_group_info_extensions(group_info.extensions)
+    check_group_extensions(context.extensions)
     check_group_info_signature(suite, group_info, tree)
     if tree.tree_hash != context.tree_hash:
         raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")
-    validate_tree(tree, context.group_id)
-    check_group_extensions(context.extensions)
     check_group_members(tree, context.extensions)
+    validate_tree(tree, context.group_id)
     interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)
     return PublicGroup(suite, context, tree, interim, group_info.confirmation_tag)
 
@@ -162,4 +198,8 @@ def check_group_info_signature(suite: CipherSuite, group_info: GroupInfo, tree: 
     signer = tree.leaf(LeafIndex(group_info.signer))
     if signer is None:
         raise InvalidGroupInfoError("the signer's leaf is blank", rule="WL-08")
-    suite.verify_with_label(signer.signature_key, "GroupInfoTBS", group_infos.encode_tbs(group_info), group_info.signature)
+    tbs = group_infos.encode_tbs(group_info)
+    try:
+        suite.verify_with_label(signer.signature_key, "GroupInfoTBS", tbs, group_info.signature)
+    except SignatureError as error:
+        raise SignatureError("the GroupInfo's signature does not verify", rule="WL-08") from error

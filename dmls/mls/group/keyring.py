@@ -12,7 +12,7 @@ from immutables import Map
 
 from dmls.ids import LeafIndex
 from dmls.mls.crypto.secret import Secret
-from dmls.mls.tree.math import leaf_to_node
+from dmls.mls.tree.math import ancestor
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
 __all__ = ["KeyRing", "keys_in_use"]
@@ -55,8 +55,9 @@ class KeyRing:
 def keys_in_use(tree: RatchetTree, own_leaves: Iterable[LeafIndex]) -> set[bytes]:
     """Return the public keys of a tree that members at `own_leaves` may hold private halves of (TR-04)."""
     wanted: set[bytes] = set()
+    height = tree.width.bit_length()
     for leaf in own_leaves:
-        for node in (leaf_to_node(leaf), *tree.filtered_direct_path(leaf)):
+        for node in (ancestor(leaf, step) for step in range(height)):
             if not tree.is_blank(node):
                 wanted.add(tree.encryption_key(node))
     return wanted

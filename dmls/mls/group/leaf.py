@@ -1,10 +1,15 @@
-"""Making leaf nodes and key packages (RFC 9420, Sections 7.2 and 10)."""
+"""Making leaf nodes and key packages (RFC 9420, Sections 7.2 and 10).
+
+What is made here lists what it uses and nothing that goes without saying; what others make is judged in
+`dmls.mls.group.validation`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dmls.errors import InvalidKeyPackageError, InvalidLeafNodeError
 from dmls.ids import KeyPackageRef, LeafIndex
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
@@ -15,9 +20,16 @@ from dmls.mls.messages.credential import BasicCredential, X509Credential, creden
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage, key_package_ref
 from dmls.mls.messages.leaf_node import Capabilities, LeafNode, LeafNodeSource, Lifetime
-from dmls.mls.messages.registry import ProtocolVersion
+from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, ProtocolVersion
 
-__all__ = ["Client", "KeyPackageBundle", "create_key_package", "default_capabilities", "make_leaf_node"]
+__all__ = [
+    "Client",
+    "KeyPackageBundle",
+    "create_key_package",
+    "default_capabilities",
+    "make_leaf_node",
+    "make_unsigned_leaf_node",
+]
 
 
 def default_capabilities(
@@ -29,7 +41,11 @@ def default_capabilities(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Client:
-    """What one device puts into its leaves: who it is, what it can do, and the key it signs with."""
+    """What one device puts into its leaves: who it is, what it can do, and the key it signs with.
+
+    A `signature_private_key` that comes from `CipherSuite.signing_key` signs in half the time of raw bytes (suite 1: 21 us, not
+    41 us); `create` and `load` see to that.
+    """
 
     credential: BasicCredential | X509Credential
     signature_key: bytes
@@ -48,8 +64,26 @@ class Client:
     ) -> Client:
         """Make a client with a fresh signature key."""
         pair = suite.generate_signature_key_pair(random)
+        return cls.load(suite, credential, pair.private_key, capabilities=capabilities)
+
+    @classmethod
+    def load(
+        cls,
+        suite: CipherSuite,
+        credential: BasicCredential | X509Credential,
+        signature_private_key: bytes,
+        *,
+        capabilities: Capabilities | None = None,
+        leaf_extensions: Sequence[Extension] = (),
+    ) -> Client:
+        """Make a client around a signature key that exists already.
+
+        Raises:
+            CryptoError: it is no private key of the cipher suite.
+        """
+        key = suite.signing_key(signature_private_key)
         listed = capabilities or default_capabilities((suite.id,), credentials=(credential_type(credential),))
-        return cls(credential, pair.public_key, pair.private_key, listed)
+        return cls(credential, suite.signature_public_key(key), key, listed, tuple(leaf_extensions))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -62,6 +96,21 @@ class KeyPackageBundle:
     encryption_private_key: Secret
 
 
+def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafNodeSource) -> LeafNode:
+    """Return a client's leaf node with an empty signature.
+
+    Raises:
+        InvalidLeafNodeError: the client lists what every client supports (LN-08), or does not list an extension that it puts into
+            its leaf (LN-05).
+    """
+    listed = client.capabilities
+    if not DEFAULT_EXTENSION_TYPES.isdisjoint(listed.extensions) or not DEFAULT_PROPOSAL_TYPES.isdisjoint(listed.proposals):
+        raise InvalidLeafNodeError("the capabilities list a default type", rule="LN-08")
+    if not all(_is_listed(extension, listed) for extension in client.leaf_extensions):
+        raise InvalidLeafNodeError("the leaf does not list its own extension", rule="LN-05")
+    return LeafNode(encryption_key, client.signature_key, client.credential, listed, source, client.leaf_extensions, b"")
+
+
 def make_leaf_node(
     suite: CipherSuite,
     client: Client,
@@ -71,10 +120,12 @@ def make_leaf_node(
     group_id: bytes = b"",
     leaf_index: LeafIndex = LeafIndex(0),
 ) -> LeafNode:
-    """Make and sign a leaf node; group and place count for sources update and commit (RFC 9420, Section 7.2; LN-26)."""
-    unsigned = LeafNode(
-        encryption_key, client.signature_key, client.credential, client.capabilities, source, client.leaf_extensions, b""
-    )
+    """Make and sign a leaf node; group and place count for sources update and commit (RFC 9420, Section 7.2; LN-26).
+
+    Raises:
+        InvalidLeafNodeError: the client's capabilities do not fit (LN-05, LN-08).
+    """
+    unsigned = make_unsigned_leaf_node(client, encryption_key, source)
     content = leaf_nodes.encode_tbs(unsigned, group_id, leaf_index)
     return replace(unsigned, signature=suite.sign_with_label(client.signature_private_key, "LeafNodeTBS", content))
 
@@ -82,7 +133,14 @@ def make_leaf_node(
 def create_key_package(
     suite: CipherSuite, client: Client, lifetime: Lifetime, random: Random, *, extensions: Sequence[Extension] = ()
 ) -> KeyPackageBundle:
-    """Make a key package with fresh init and encryption keys (RFC 9420, Section 10)."""
+    """Make a key package with fresh init and encryption keys (RFC 9420, Section 10).
+
+    Raises:
+        InvalidKeyPackageError: the client does not list one of `extensions` (KP-07).
+        InvalidLeafNodeError: the client's capabilities do not fit (LN-05, LN-08).
+    """
+    if not all(_is_listed(extension, client.capabilities) for extension in extensions):
+        raise InvalidKeyPackageError("the capabilities do not list an extension of the key package", rule="KP-07")
     init = suite.derive_key_pair(random(suite.hash_size))
     leaf = suite.derive_key_pair(random(suite.hash_size))
     leaf_node = make_leaf_node(suite, client, leaf.public_key, lifetime)
@@ -90,3 +148,8 @@ def create_key_package(
     signature = suite.sign_with_label(client.signature_private_key, "KeyPackageTBS", key_packages.encode_tbs(unsigned))
     signed = replace(unsigned, signature=signature)
     return KeyPackageBundle(signed, key_package_ref(suite, signed), init.private_key, leaf.private_key)
+
+
+def _is_listed(extension: Extension, capabilities: Capabilities) -> bool:
+    kind = extension.extension_type
+    return kind in DEFAULT_EXTENSION_TYPES or kind in capabilities.extensions

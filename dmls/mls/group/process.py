@@ -66,9 +66,14 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
     return content, replace(state, secret_tree=secret_tree)
 
 
-def receive_proposal(state: GroupState, content: AuthenticatedContent) -> GroupState:
-    """Remember an opened proposal until a commit names it or the epoch ends (PR-01, PR-02)."""
-    return replace(state, public=cache_proposal(state.public, content))
+def receive_proposal(state: GroupState, content: AuthenticatedContent, limits: Limits = DEFAULT_LIMITS) -> GroupState:
+    """Remember an opened proposal until a commit names it or the epoch ends (PR-01, PR-02).
+
+    Raises:
+        InvalidMessageError: the content is no proposal.
+        LimitError: as many proposals wait already as a commit may hold.
+    """
+    return replace(state, public=cache_proposal(state.public, content, limits))
 
 
 def process_commit(
@@ -78,10 +83,12 @@ def process_commit(
     private_keys: Mapping[bytes, Secret],
     *,
     psks: PSKLookup | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> ProcessedCommit:
     """Enter the epoch that a verified commit makes; `transition` is what `follow_commit` said of it.
 
-    Leaves of this agent that the commit adds become own leaves where `private_keys` holds their key.
+    Leaves of this agent that the commit adds become own leaves where `private_keys` holds their key. The keys of nodes that only
+    they are below come with their Welcome.
 
     Raises:
         EvictedError: the commit leaves this agent without a leaf (CP-09).
@@ -101,7 +108,7 @@ def process_commit(
             transition.group.tree,
             transition.committer,
             path,
-            frozenset(index for index, _ in applied.added),
+            transition.added_leaves,
             private_keys,
             remaining - {transition.committer},
             transition.provisional_context,
@@ -112,8 +119,8 @@ def process_commit(
         init = regular_init(state, None if opened is None else opened.last_path_secret)
     found = collect_psks(state, applied.psk_ids, psks)
     commit_secret = None if opened is None else opened.commit_secret
-    child = derive_child(state, transition.group, init, commit_secret, found, own_leaves)
-    check_confirmation(child.state)
+    child = derive_child(state, transition.group, init, commit_secret, found, own_leaves, limits)
+    check_confirmation(child.state, "CP-10")
     new_keys = {} if opened is None else dict(opened.private_keys)
     new_state = replace(child.state, closed_by=applied.reinit)
     return ProcessedCommit(new_state, with_init_state(state, child.parent_init_state), new_keys, transition)
@@ -137,4 +144,4 @@ def process_handshake(
     if not isinstance(content.content.content, Commit):
         raise InvalidCommitError("not a commit", rule="FRM-10")
     transition = follow_commit(state.public, content, policy or OpenPolicy(), now=now, limits=limits)
-    return process_commit(state, content, transition, private_keys, psks=psks)
+    return process_commit(state, content, transition, private_keys, psks=psks, limits=limits)

@@ -10,9 +10,8 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.group.follower import PublicGroup
-from dmls.mls.group.policy import PSKLookup
+from dmls.mls.group.policy import DEFAULT_LIMITS, Limits, PSKLookup
 from dmls.mls.group.state import GroupState, find_psk, open_epoch
-from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.psk import PreSharedKeyID
 from dmls.mls.schedule.key_schedule import (
     InitState,
@@ -86,6 +85,7 @@ def derive_child(
     commit_secret: Secret | None,
     psks: Sequence[tuple[PreSharedKeyID, bytes]],
     own_leaves: frozenset[LeafIndex],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> ChildEpoch:
     """Derive the next epoch's secrets (KS-01 to KS-04)."""
     suite = child.suite
@@ -93,22 +93,22 @@ def derive_child(
     init_secret, parent_init_state = init(context)
     joiner = derive_joiner_secret(suite, init_secret, commit_secret or Secret(bytes(suite.hash_size)), context)
     welcome, epoch_secret = derive_member_secrets(suite, joiner, derive_psk_secret(suite, psks), context)
-    state = open_epoch(child, parent.rule, epoch_secret, own_leaves, parent.resumption_psks)
+    state = open_epoch(child, parent.rule, epoch_secret, own_leaves, parent.resumption_psks, limits=limits)
     return ChildEpoch(state, joiner, welcome, parent_init_state)
 
 
-def check_confirmation(state: GroupState) -> None:
-    """Compare the epoch's confirmation tag with what its secrets say (CP-10, WL-19).
+def check_confirmation(state: GroupState, rule: str) -> None:
+    """Compare the epoch's confirmation tag with what its secrets say; `rule` is CP-10, or WL-19 for a newcomer.
 
     Raises:
         MacError: they differ.
     """
-    public: PublicGroup = state.public
-    context: GroupContext = public.context
+    public = state.public
+    confirmed = public.context.confirmed_transcript_hash
     try:
-        public.suite.verify_mac(state.secrets.confirmation_key, context.confirmed_transcript_hash, public.confirmation_tag)
+        public.suite.verify_mac(state.secrets.confirmation_key, confirmed, public.confirmation_tag)
     except MacError as error:
-        raise MacError("the confirmation tag does not match", rule="CP-10") from error
+        raise MacError("the confirmation tag does not match", rule=rule) from error
 
 
 def with_init_state(state: GroupState, init_state: InitState) -> GroupState:

@@ -7,6 +7,7 @@ commit changed; private keys are kept in the key ring.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 from immutables import Map
 
@@ -15,9 +16,10 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, encode, opaque, optional, struct, uint8, uint32, uint64, vector
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import cipher_suite
-from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.follower import PublicGroup, cache_proposal
 from dmls.mls.group.state import GroupState
 from dmls.mls.messages.group_context import GroupContext
+from dmls.mls.messages.message import AuthenticatedContent
 from dmls.mls.messages.proposal import ReInit
 from dmls.mls.schedule.key_schedule import EpochSecrets, InitSecretRule
 from dmls.mls.schedule.secret_tree import SecretTree
@@ -35,6 +37,7 @@ class _SavedPublic:
     width: uint32
     interim_transcript_hash: opaque
     confirmation_tag: opaque
+    proposals: vector[AuthenticatedContent]
 
 
 @struct(secret=True)
@@ -66,7 +69,14 @@ class _SavedState:
 
 
 def _save_public(group: PublicGroup) -> _SavedPublic:
-    return _SavedPublic(_VERSION, group.context, group.tree.width, group.interim_transcript_hash, group.confirmation_tag)
+    return _SavedPublic(
+        _VERSION,
+        group.context,
+        group.tree.width,
+        group.interim_transcript_hash,
+        group.confirmation_tag,
+        tuple(group.proposals[ref].content for ref in sorted(group.proposals)),
+    )
 
 
 def _load_public(saved: _SavedPublic, load: Callable[[int, bytes, int], RatchetTree]) -> PublicGroup:
@@ -75,11 +85,12 @@ def _load_public(saved: _SavedPublic, load: Callable[[int, bytes, int], RatchetT
     context = saved.context
     tree = load(context.cipher_suite, context.tree_hash, saved.width)
     suite = cipher_suite(context.cipher_suite)
-    return PublicGroup(suite, context, tree, saved.interim_transcript_hash, saved.confirmation_tag)
+    group = PublicGroup(suite, context, tree, saved.interim_transcript_hash, saved.confirmation_tag)
+    return reduce(cache_proposal, saved.proposals, group)
 
 
 def encode_public(group: PublicGroup) -> bytes:
-    """Encode a followed epoch without its tree. Proposals by reference are not kept: they end with the process."""
+    """Encode a followed epoch, and the proposals that wait in it, without its tree."""
     return encode(_save_public(group))
 
 

@@ -20,10 +20,10 @@ from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.leaf import Client, make_leaf_node
 from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
-from dmls.mls.group.validation import check_group_extensions, check_group_members, check_leaf_node
+from dmls.mls.group.validation import check_group_members, check_leaf_node, check_own_extensions
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_context import GroupContext
-from dmls.mls.messages.leaf_node import Lifetime
+from dmls.mls.messages.leaf_node import LeafNode, Lifetime
 from dmls.mls.messages.proposal import ReInit
 from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK
 from dmls.mls.messages.registry import ProtocolVersion
@@ -42,6 +42,7 @@ from dmls.mls.tree.ratchet_tree import RatchetTree
 __all__ = [
     "CreatedGroup",
     "GroupState",
+    "check_signer",
     "create_group",
     "export_secret",
     "find_psk",
@@ -128,7 +129,7 @@ def create_group(
     Raises:
         InvalidLeafNodeError, InvalidGroupInfoError: the creator does not support its own group (GC-04).
     """
-    check_group_extensions(extensions)
+    check_own_extensions(extensions)
     pair = suite.derive_key_pair(random(suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
     check_leaf_node(suite, leaf, Lifetime)
@@ -144,18 +145,29 @@ def create_group(
     return CreatedGroup(replace(state, public=confirmed), {pair.public_key: pair.private_key})
 
 
-def own_leaf(state: GroupState, leaf_index: LeafIndex) -> LeafIndex:
-    """Check that this agent may act for a leaf.
+def own_leaf(state: GroupState, leaf_index: LeafIndex) -> LeafNode:
+    """Return the leaf that this agent is about to act for.
 
     Raises:
         NotAMemberError: the leaf is not one of its own.
         StateError: the group is closed by a ReInit (CP-12).
     """
-    if leaf_index not in state.own_leaves:
+    leaf = state.public.tree.leaf(leaf_index)
+    if leaf_index not in state.own_leaves or leaf is None:
         raise NotAMemberError("not an own leaf of this epoch")
     if state.closed_by is not None:
         raise StateError("the group is closed by a ReInit", rule="CP-12")
-    return leaf_index
+    return leaf
+
+
+def check_signer(leaf: LeafNode, signature_key: bytes) -> None:
+    """Check that what is about to be signed will verify.
+
+    Raises:
+        NotAMemberError: the leaf holds another signature key.
+    """
+    if leaf.signature_key != signature_key:
+        raise NotAMemberError("the client's signature key is not that of its leaf in this epoch")
 
 
 def export_secret(state: GroupState, label: str, context: bytes, length: int) -> Secret:

@@ -13,18 +13,13 @@ from immutables import Map
 from dmls.errors import InvalidCommitError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
+from dmls.mls.group.applied import AppliedProposals, apply_proposals, check_replacement
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits
-from dmls.mls.group.proposals import (
-    AppliedProposals,
-    apply_proposals,
-    check_proposal_list,
-    check_replacement,
-    is_path_required,
-    resolve_proposals,
-)
+from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
 from dmls.mls.group.validation import check_group_members, check_leaf_node, check_leaf_signature
 from dmls.mls.messages.commit import Commit, UpdatePath
+from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
 from dmls.mls.messages.message import AuthenticatedContent, Member, NewMemberCommit
 from dmls.mls.schedule.transcript import confirmed_transcript_hash, interim_transcript_hash
@@ -32,6 +27,8 @@ from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import merge_path
 
 __all__ = ["Transition", "add_joiner", "enter", "follow_commit", "provisional_context"]
+
+_LAST_EPOCH = 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +46,36 @@ class Transition:
     provisional_context: bytes
     group: PublicGroup
 
+    @property
+    def added_leaves(self) -> frozenset[LeafIndex]:
+        """The leaves that the commit adds by Add proposals: the path is not sealed to them."""
+        return frozenset(index for index, _ in self.applied.added)
+
 
 def provisional_context(group: PublicGroup, applied: AppliedProposals, tree: RatchetTree) -> bytes:
-    """Return the encoded group context that path secrets are sealed with (UP-06): the old transcript, all else new."""
-    context = replace(group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions)
-    return encode(context)
+    """Return the encoded group context that path secrets are sealed with (UP-06): the old transcript, all else new.
+
+    Raises:
+        InvalidCommitError: the last epoch that can be numbered is reached.
+    """
+    return encode(_next_context(group, applied, tree))
+
+
+def _next_context(group: PublicGroup, applied: AppliedProposals, tree: RatchetTree) -> GroupContext:
+    if group.context.epoch == _LAST_EPOCH:
+        raise InvalidCommitError("no epoch is left", rule="KS-05")
+    return replace(group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions)
 
 
 def enter(
     group: PublicGroup, applied: AppliedProposals, tree: RatchetTree, confirmed: bytes, confirmation_tag: bytes
 ) -> PublicGroup:
-    """Return the next epoch's public half (RFC 9420, Section 8.1; KS-05)."""
-    context = replace(
-        group.context,
-        epoch=group.context.epoch + 1,
-        tree_hash=tree.tree_hash,
-        confirmed_transcript_hash=confirmed,
-        extensions=applied.extensions,
-    )
+    """Return the next epoch's public half (RFC 9420, Section 8.1; KS-05).
+
+    Raises:
+        InvalidCommitError: the last epoch that can be numbered is reached.
+    """
+    context = replace(_next_context(group, applied, tree), confirmed_transcript_hash=confirmed)
     interim = interim_transcript_hash(group.suite, confirmed, confirmation_tag)
     return PublicGroup(group.suite, context, tree, interim, confirmation_tag, Map())
 
@@ -92,12 +101,17 @@ def follow_commit(
     `now` (seconds since the epoch) turns lifetime checks of added key packages on.
 
     Raises:
-        InvalidCommitError, InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, SignatureError: it is invalid.
+        InvalidCommitError, InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, InvalidGroupInfoError,
+            SignatureError: it is invalid.
+        LimitError: the group would be larger than `limits` allow.
     """
     framed = content.content
     commit, sender = framed.content, framed.sender
     if not isinstance(commit, Commit) or content.confirmation_tag is None:
         raise InvalidCommitError("not a commit", rule="FRM-10")
+    # Those who cannot check the tag should not follow a commit that no member will.
+    if len(content.confirmation_tag) != group.suite.hash_size:
+        raise InvalidCommitError("the confirmation tag has a wrong length", rule="CRY-13")
     if not isinstance(sender, Member | NewMemberCommit):
         raise InvalidCommitError("only members and joiners commit", rule="CP-18")
     committer = LeafIndex(sender.leaf_index) if isinstance(sender, Member) else None
@@ -114,6 +128,7 @@ def follow_commit(
     tree = before
     if commit.path is not None:
         tree = _merge_judged_path(group, applied, before, leaf_index, commit.path, policy, is_external=committer is None)
+    check_group_members(tree, applied.extensions, limits)
     confirmed = confirmed_transcript_hash(group.suite, group.interim_transcript_hash, content)
     return Transition(
         commit,
@@ -160,6 +175,4 @@ def _merge_judged_path(
         if replaced.encryption_key == leaf.encryption_key:
             raise InvalidCommitError("the path needs a fresh encryption key", rule="LN-19")
         check_replacement(policy, replaced, leaf)
-    merged = merge_path(tree, committer, path)
-    check_group_members(merged, applied.extensions)
-    return merged
+    return merge_path(tree, committer, path, excluded=frozenset(index for index, _ in applied.added))

@@ -1,4 +1,4 @@
-"""The rules that leaves, key packages and group extensions must keep (RFC 9420, Sections 7.3, 10.1, 11.1 and 13.4)."""
+"""The rules that leaves, key packages and lists of extensions must keep (RFC 9420, Sections 7.3, 10.1, 11.1 and 13.4)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from dmls.errors import (
     InvalidKeyPackageError,
     InvalidLeafNodeError,
     LifetimeError,
+    LimitError,
     SignatureError,
+    ValidationError,
 )
 from dmls.ids import LeafIndex
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages import leaf_node as leaf_nodes
-from dmls.mls.messages.credential import credential_type
+from dmls.mls.messages.credential import X509Credential, credential_type
 from dmls.mls.messages.extensions import (
     Extension,
+    ExternalPub,
     ExternalSenders,
     RequiredCapabilities,
     check_unique_types,
@@ -30,6 +33,7 @@ from dmls.mls.messages.leaf_node import CommitSource, LeafNode, Lifetime, Update
 from dmls.mls.messages.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
+    GREASE_VALUES,
     ExtensionType,
     ProtocolVersion,
 )
@@ -37,18 +41,21 @@ from dmls.mls.tree.ratchet_tree import RatchetTree
 
 __all__ = [
     "check_group_extensions",
+    "check_group_info_extensions",
     "check_group_members",
     "check_key_package",
+    "check_leaf_content",
     "check_leaf_node",
     "check_leaf_signature",
     "check_leaf_support",
     "check_lifetime",
+    "check_own_extensions",
 ]
 
-_NOT_IN_LEAVES = frozenset(
-    {ExtensionType.RATCHET_TREE, ExtensionType.REQUIRED_CAPABILITIES, ExtensionType.EXTERNAL_PUB, ExtensionType.EXTERNAL_SENDERS}
-)
-_NOT_IN_CONTEXT = frozenset({ExtensionType.APPLICATION_ID, ExtensionType.RATCHET_TREE, ExtensionType.EXTERNAL_PUB})
+# Where the extensions of RFC 9420 may stand (RFC 9420, Section 17.3). Others may stand anywhere.
+_IN_LEAVES = frozenset({ExtensionType.APPLICATION_ID})
+_IN_CONTEXTS = frozenset({ExtensionType.REQUIRED_CAPABILITIES, ExtensionType.EXTERNAL_SENDERS})
+_IN_GROUP_INFOS = frozenset({ExtensionType.RATCHET_TREE, ExtensionType.EXTERNAL_PUB})
 _SOURCE_RULES: dict[type, tuple[str, str]] = {
     Lifetime: ("LN-15", "key_package"),
     UpdateSource: ("LN-16", "update"),
@@ -56,8 +63,18 @@ _SOURCE_RULES: dict[type, tuple[str, str]] = {
 }
 
 
-def check_lifetime(lifetime: Lifetime, now: int | None, limits: Limits = DEFAULT_LIMITS) -> None:
+def _check_places(
+    extensions: Sequence[Extension], allowed: frozenset[ExtensionType], error: type[ValidationError], rule: str
+) -> None:
+    for extension in extensions:
+        if extension.extension_type in DEFAULT_EXTENSION_TYPES and extension.extension_type not in allowed:
+            raise error(f"extension {extension.extension_type} does not belong here", rule=rule)
+
+
+def check_lifetime(lifetime: Lifetime, now: int | None, limits: Limits = DEFAULT_LIMITS, *, is_sending: bool = False) -> None:
     """Check a lifetime's shape and, where `now` (seconds since the epoch) is given, that it is running (LN-12 to LN-14).
+
+    Other clocks may be off by `limits.clock_skew`, but who sends does not stretch an end that it can see.
 
     Raises:
         LifetimeError: it is reversed, too long, not begun or over.
@@ -66,8 +83,9 @@ def check_lifetime(lifetime: Lifetime, now: int | None, limits: Limits = DEFAULT
         raise LifetimeError("lifetime is reversed or too long", rule="LN-14")
     if now is None:
         return
-    if now + limits.clock_skew < lifetime.not_before or now - limits.clock_skew > lifetime.not_after:
-        raise LifetimeError("lifetime is over or has not begun", rule="LN-13")
+    end = lifetime.not_after if is_sending else lifetime.not_after + limits.clock_skew
+    if now + limits.clock_skew < lifetime.not_before or now > end:
+        raise LifetimeError("lifetime is over or has not begun", rule="LN-12" if is_sending else "LN-13")
 
 
 def check_leaf_signature(suite: CipherSuite, leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex) -> None:
@@ -86,12 +104,13 @@ def check_leaf_signature(suite: CipherSuite, leaf_node: LeafNode, group_id: byte
 def check_leaf_node(
     suite: CipherSuite,
     leaf_node: LeafNode,
-    source: type | None,
+    source: type,
     *,
     now: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    is_sending: bool = False,
 ) -> None:
-    """Check what can be said of a leaf by itself; `source` is the class its source must have, None for any.
+    """Check what can be said of a leaf by itself; `source` is the class its source must have.
 
     `now` (seconds since the epoch) turns the lifetime check on, which RFC 9420 recommends but does not demand of receivers.
 
@@ -99,7 +118,7 @@ def check_leaf_node(
         InvalidLeafNodeError: a rule of RFC 9420, Section 7.3, is broken.
         LifetimeError: the lifetime is malformed, over or not begun.
     """
-    if source is not None and not isinstance(leaf_node.source, source):
+    if not isinstance(leaf_node.source, source):
         rule, name = _SOURCE_RULES[source]
         raise InvalidLeafNodeError(f"the leaf's source is not {name}", rule=rule)
     try:
@@ -107,17 +126,35 @@ def check_leaf_node(
         suite.check_signature_key(leaf_node.signature_key)
     except CryptoError as error:
         raise InvalidLeafNodeError("a key of the leaf is no key of the cipher suite", rule="LN-25") from error
+    check_leaf_content(suite, leaf_node, now=now, limits=limits, is_sending=is_sending)
+
+
+def check_leaf_content(
+    suite: CipherSuite,
+    leaf_node: LeafNode,
+    *,
+    now: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    is_sending: bool = False,
+) -> None:
+    """Check a leaf of any source, beyond its keys and its signature.
+
+    Raises:
+        InvalidLeafNodeError: a rule of RFC 9420, Section 7.3, is broken.
+        LifetimeError: the lifetime is malformed, over or not begun.
+    """
     if isinstance(leaf_node.source, Lifetime):
-        check_lifetime(leaf_node.source, now, limits)
+        check_lifetime(leaf_node.source, now, limits, is_sending=is_sending)
     capabilities = leaf_node.capabilities
     if ProtocolVersion.MLS10 not in capabilities.versions or suite.id not in capabilities.cipher_suites:
         raise InvalidLeafNodeError("the leaf does not list the group's version and cipher suite", rule="LN-07")
     if credential_type(leaf_node.credential) not in capabilities.credentials:
         raise InvalidLeafNodeError("the leaf does not list its own credential type", rule="LN-06")
+    if isinstance(leaf_node.credential, X509Credential) and not leaf_node.credential.certificates:
+        raise InvalidLeafNodeError("the credential has no certificate", rule="CRD-03")
     check_unique_types(leaf_node.extensions, InvalidLeafNodeError, "LN-23")
+    _check_places(leaf_node.extensions, _IN_LEAVES, InvalidLeafNodeError, "LN-24")
     for extension in leaf_node.extensions:
-        if extension.extension_type in _NOT_IN_LEAVES:
-            raise InvalidLeafNodeError("this extension does not belong into a leaf", rule="LN-24")
         if extension.extension_type not in DEFAULT_EXTENSION_TYPES and extension.extension_type not in capabilities.extensions:
             raise InvalidLeafNodeError("the leaf does not list its own extension", rule="LN-05")
 
@@ -158,14 +195,17 @@ def check_leaf_support(leaf_node: LeafNode, group_extensions: Sequence[Extension
     )
 
 
-def check_group_members(tree: RatchetTree, group_extensions: Sequence[Extension]) -> None:
+def check_group_members(tree: RatchetTree, group_extensions: Sequence[Extension], limits: Limits = DEFAULT_LIMITS) -> None:
     """Check that all members support what the group requires and each other's credentials (LN-03, LN-04, LN-10, LN-11).
 
     Costs O(1): the tree carries what all its members have in common.
 
     Raises:
         InvalidLeafNodeError: some member does not.
+        LimitError: the tree is wider than `limits` allow (ENC-17).
     """
+    if tree.width > limits.max_leaves:
+        raise LimitError("the group is full", rule="ENC-17")
     _check_support(group_extensions, tree.supported_extensions, tree.supported_proposals, tree.supported_credentials)
     if not tree.credential_types <= tree.supported_credentials:
         raise InvalidLeafNodeError("a credential type in use is not supported by every member", rule="LN-10")
@@ -179,15 +219,42 @@ def check_group_extensions(extensions: Sequence[Extension]) -> None:
         CodecError: one that RFC 9420 defines does not decode.
     """
     check_unique_types(extensions, InvalidGroupInfoError, "GC-05")
-    for extension in extensions:
-        if extension.extension_type in _NOT_IN_CONTEXT:
-            raise InvalidGroupInfoError("this extension does not belong into a group context", rule="GC-09")
+    _check_places(extensions, _IN_CONTEXTS, InvalidGroupInfoError, "GC-09")
     read_extension(extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)
     read_extension(extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
 
 
+def check_own_extensions(extensions: Sequence[Extension]) -> None:
+    """Check the extensions that one is about to give a group: no GREASE value either, which a receiver would not treat apart.
+
+    Raises:
+        InvalidGroupInfoError: one occurs twice, does not belong there, or stands for nothing (EX-05).
+        CodecError: one that RFC 9420 defines does not decode.
+    """
+    check_group_extensions(extensions)
+    if any(extension.extension_type in GREASE_VALUES for extension in extensions):
+        raise InvalidGroupInfoError("a GREASE value is no extension of a group", rule="EX-05")
+
+
+def check_group_info_extensions(extensions: Sequence[Extension]) -> None:
+    """Check the extensions of a GroupInfo beside its group context's (RFC 9420, Section 17.3; WL-22, WL-23).
+
+    Raises:
+        InvalidGroupInfoError: one occurs twice, or does not belong there.
+        CodecError: external_pub does not decode.
+    """
+    check_unique_types(extensions, InvalidGroupInfoError, "WL-23")
+    _check_places(extensions, _IN_GROUP_INFOS, InvalidGroupInfoError, "EX-10")
+    read_extension(extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
+
+
 def check_key_package(
-    suite: CipherSuite, key_package: KeyPackage, *, now: int | None = None, limits: Limits = DEFAULT_LIMITS
+    suite: CipherSuite,
+    key_package: KeyPackage,
+    *,
+    now: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    is_sending: bool = False,
 ) -> None:
     """Check a key package for itself (RFC 9420, Section 10.1).
 
@@ -198,7 +265,7 @@ def check_key_package(
     if key_package.version != ProtocolVersion.MLS10 or key_package.cipher_suite != suite.id:
         raise InvalidKeyPackageError("another version or cipher suite", rule="KP-01")
     leaf_node = key_package.leaf_node
-    check_leaf_node(suite, leaf_node, Lifetime, now=now, limits=limits)
+    check_leaf_node(suite, leaf_node, Lifetime, now=now, limits=limits, is_sending=is_sending)
     if key_package.init_key == leaf_node.encryption_key:
         raise InvalidKeyPackageError("init_key and encryption_key are one key", rule="KP-04")
     try:
@@ -206,6 +273,7 @@ def check_key_package(
     except CryptoError as error:
         raise InvalidKeyPackageError("init_key is no key of the cipher suite", rule="KP-06") from error
     check_unique_types(key_package.extensions, InvalidKeyPackageError, "KP-09")
+    _check_places(key_package.extensions, frozenset(), InvalidKeyPackageError, "EX-10")
     check_leaf_signature(suite, leaf_node, b"", LeafIndex(0))
     try:
         suite.verify_with_label(

@@ -13,13 +13,13 @@ from dmls.mls.codec import decode, encode
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.group.applied import AppliedProposals
 from dmls.mls.group.follower import PublicGroup, check_group_info_signature, follow
 from dmls.mls.group.leaf import Client, KeyPackageBundle
 from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
-from dmls.mls.group.proposals import AppliedProposals
 from dmls.mls.group.secrets import ChildEpoch, check_confirmation
 from dmls.mls.group.state import GroupState, open_epoch
-from dmls.mls.group.validation import check_leaf_node, check_leaf_support
+from dmls.mls.group.validation import check_group_info_extensions, check_leaf_content, check_leaf_support
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import HPKECiphertext
 from dmls.mls.messages.extensions import Extension, ExternalPub, find_extension, make_extension
@@ -66,27 +66,18 @@ def make_group_info(
 
 
 def make_welcome(
-    state: GroupState,
-    client: Client,
-    leaf_index: LeafIndex,
-    child: ChildEpoch,
-    applied: AppliedProposals,
-    staged: StagedPath | None,
-    random: Random,
-    *,
-    extensions: Sequence[Extension],
-    with_tree: bool,
+    child: ChildEpoch, applied: AppliedProposals, staged: StagedPath | None, group_info: GroupInfo, random: Random
 ) -> Welcome:
     """Invite everybody a commit added (CC-09 to CC-11, WL-18)."""
-    suite = state.public.suite
-    group_info = make_group_info(state, client, leaf_index, extensions=extensions, with_tree=with_tree, with_external_pub=True)
+    suite = child.state.public.suite
     key, nonce = welcome_key_nonce(suite, child.welcome_secret)
     encrypted = suite.aead_seal(key, nonce, b"", encode(group_info))
+    sealer = suite.sealer("Welcome", encrypted)
     secrets = []
     for index, key_package in applied.added:
         path_secret = None if staged is None else PathSecret(path_secret_for(staged, index))
         content = encode(GroupSecrets(child.joiner_secret, path_secret, applied.psk_ids))
-        kem_output, ciphertext = suite.seal_with_label(key_package.init_key, "Welcome", encrypted, content, random)
+        kem_output, ciphertext = sealer.seal(key_package.init_key, content, random)
         ref = key_package_ref(suite, key_package)
         secrets.append(EncryptedGroupSecrets(ref, HPKECiphertext(kem_output, ciphertext)))
     return Welcome(suite.id, tuple(secrets), encrypted)
@@ -145,23 +136,25 @@ def join(
     psk_secret = derive_psk_secret(suite, psks)
     key, nonce = welcome_key_nonce(suite, derive_welcome_secret(suite, Secret(secrets.joiner_secret), psk_secret))
     group_info = decode(GroupInfo, suite.aead_open(key, nonce, b"", welcome.encrypted_group_info))
-    if group_info.group_context.cipher_suite != suite.id:
+    context, own_leaf = group_info.group_context, bundle.key_package.leaf_node
+    if context.cipher_suite != suite.id:
         raise InvalidGroupInfoError("another cipher suite than the key package's", rule="WL-10")
+    if context.epoch != 1 and any(_opens_successor(psk_id) for psk_id, _ in psks):
+        raise InvalidWelcomeError("a successor begins at epoch 1", rule="RB-02")
+    check_leaf_support(own_leaf, context.extensions)
     public = _follow(suite, group_info, ratchet_tree, options)
-    own_leaf = bundle.key_package.leaf_node
     leaf_index = public.tree.find_signature_key(own_leaf.signature_key)
     if leaf_index is None or public.tree.leaf(leaf_index) != own_leaf:
         raise InvalidWelcomeError("the key package's leaf is not in the tree", rule="WL-15")
     if leaf_index == group_info.signer:
         raise InvalidWelcomeError("the GroupInfo is signed by the newcomer itself", rule="WL-27")
-    check_leaf_support(own_leaf, public.context.extensions)
     keys = {own_leaf.encryption_key: bundle.encryption_private_key}
     if secrets.path_secret is not None:
         opened = derive_from(public.tree, leaf_index, LeafIndex(group_info.signer), Secret(secrets.path_secret.path_secret))
         keys.update(opened.private_keys)
-    _, epoch_secret = derive_member_secrets(suite, Secret(secrets.joiner_secret), psk_secret, encode(public.context))
+    _, epoch_secret = derive_member_secrets(suite, Secret(secrets.joiner_secret), psk_secret, encode(context))
     state = open_epoch(public, options.rule, epoch_secret, frozenset({leaf_index}), Map(), limits=options.limits)
-    check_confirmation(state)
+    check_confirmation(state, "WL-19")
     return JoinedGroup(state, leaf_index, keys, group_info)
 
 
@@ -185,13 +178,14 @@ def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle
 
 
 def _find_psks(suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | None) -> list[tuple[PreSharedKeyID, bytes]]:
+    if len(set(secrets.psks)) != len(secrets.psks):
+        raise InvalidWelcomeError("one PSK stands twice", rule="PSK-08")
     found = []
     successions = 0
     for psk_id in secrets.psks:
         if len(psk_id.psk_nonce) != suite.hash_size:
             raise InvalidWelcomeError("psk_nonce has another length than the KDF's output", rule="WL-06")
-        if isinstance(psk_id.source, ResumptionPSK) and psk_id.source.usage != ResumptionPSKUsage.APPLICATION:
-            successions += 1
+        successions += _opens_successor(psk_id)
         psk = None if lookup is None else lookup(psk_id)
         if psk is None:
             raise InvalidWelcomeError("unknown pre-shared key", rule="WL-04")
@@ -199,6 +193,10 @@ def _find_psks(suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | No
     if successions > 1:
         raise InvalidWelcomeError("a group has one predecessor at most", rule="WL-05")
     return found
+
+
+def _opens_successor(psk_id: PreSharedKeyID) -> bool:
+    return isinstance(psk_id.source, ResumptionPSK) and psk_id.source.usage != ResumptionPSKUsage.APPLICATION
 
 
 def choose_tree(
@@ -223,6 +221,7 @@ def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | Non
     if followed is not None:
         if followed.context != group_info.group_context or followed.confirmation_tag != group_info.confirmation_tag:
             raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="WL-11")
+        check_group_info_extensions(group_info.extensions)
         check_group_info_signature(suite, group_info, followed.tree)
         return followed
     public = follow(suite, group_info, choose_tree(suite, group_info, ratchet_tree, options.limits))
@@ -237,5 +236,5 @@ def check_leaves(public: PublicGroup, options: JoinOptions) -> None:
         InvalidLeafNodeError, LifetimeError: a leaf breaks a rule.
     """
     for _, leaf in public.tree.members():
-        check_leaf_node(public.suite, leaf, None, now=options.now, limits=options.limits)
+        check_leaf_content(public.suite, leaf, now=options.now, limits=options.limits)
         options.policy.check_credential(leaf.credential, leaf.signature_key)

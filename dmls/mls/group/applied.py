@@ -1,0 +1,163 @@
+"""Applying a list of proposals to a group (RFC 9420, Section 12.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dmls.errors import InvalidProposalError
+from dmls.ids import LeafIndex
+from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits
+from dmls.mls.group.proposals import ResolvedProposal, bodies_of
+from dmls.mls.group.validation import check_group_extensions, check_key_package, check_leaf_node, check_leaf_signature
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.messages.leaf_node import LeafNode, UpdateSource
+from dmls.mls.messages.message import Member
+from dmls.mls.messages.proposal import Add, ExternalInit, GroupContextExtensions, PreSharedKey, ReInit, Remove, Update
+from dmls.mls.messages.psk import PreSharedKeyID
+from dmls.mls.tree.ratchet_tree import RatchetTree
+
+__all__ = ["AppliedProposals", "apply_proposals", "check_replacement"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedProposals:
+    """What a list of proposals makes of a group, before any path.
+
+    Whether all members support what the group then asks of them is judged on the tree with the path in it, since a path may
+    change what its committer supports.
+    """
+
+    tree: RatchetTree
+    extensions: tuple[Extension, ...]
+    added: tuple[tuple[LeafIndex, KeyPackage], ...]
+    removed: tuple[tuple[LeafIndex, LeafNode], ...]
+    updated: tuple[tuple[LeafIndex, LeafNode], ...]
+    psk_ids: tuple[PreSharedKeyID, ...]
+    kem_output: bytes | None
+    reinit: ReInit | None
+
+
+def apply_proposals(
+    group: PublicGroup,
+    proposals: Sequence[ResolvedProposal],
+    policy: CredentialPolicy,
+    *,
+    now: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    is_sending: bool = False,
+) -> AppliedProposals:
+    """Apply a judged list: extensions, updates, removes, then adds (RFC 9420, Section 12.3; AP-01, AP-02).
+
+    Args:
+        group: the epoch in which the commit is sent. It stays as it is (AP-05).
+        proposals: a list that `check_proposal_list` accepts.
+        policy: asked about every credential that is new in the group.
+        now: seconds since the epoch; turns lifetime checks of added key packages on.
+        limits: the bounds to keep.
+        is_sending: whether the commit is one's own (LN-12).
+
+    Raises:
+        InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, SignatureError: a proposal is invalid here.
+    """
+    extensions = group.context.extensions
+    for change in bodies_of(proposals, GroupContextExtensions):
+        check_group_extensions(change.extensions)
+        extensions = change.extensions
+    updated = _judge_updates(group, proposals, policy)
+    removed = _find_removed(group, proposals)
+    key_packages = [add.key_package for add in bodies_of(proposals, Add)]
+    for key_package in key_packages:
+        check_key_package(group.suite, key_package, now=now, limits=limits, is_sending=is_sending)
+        policy.check_credential(key_package.leaf_node.credential, key_package.leaf_node.signature_key)
+    _check_clients(group, removed, key_packages)
+
+    tree = group.tree
+    for index, leaf in updated:
+        tree = tree.update(index, leaf)
+    tree = tree.remove_all([index for index, _ in removed])
+    added = [key_package.leaf_node for key_package in key_packages]
+    # Keys are unique after the whole list, however its parts pass them on (LN-22).
+    others = tree.remove_all([index for index, _ in updated]) if updated else tree
+    _check_keys(others, [*(leaf for _, leaf in updated), *added])
+    tree, indices = tree.add_all(added)
+    return AppliedProposals(
+        tree,
+        extensions,
+        tuple(zip(indices, key_packages, strict=True)),
+        removed,
+        updated,
+        tuple(proposal.psk for proposal in bodies_of(proposals, PreSharedKey)),
+        next((proposal.kem_output for proposal in bodies_of(proposals, ExternalInit)), None),
+        next(bodies_of(proposals, ReInit), None),
+    )
+
+
+def _judge_updates(
+    group: PublicGroup, proposals: Sequence[ResolvedProposal], policy: CredentialPolicy
+) -> tuple[tuple[LeafIndex, LeafNode], ...]:
+    updated = []
+    for item in proposals:
+        if not isinstance(item.body, Update) or not isinstance(item.sender, Member):
+            continue
+        index, leaf = LeafIndex(item.sender.leaf_index), item.body.leaf_node
+        check_leaf_node(group.suite, leaf, UpdateSource)
+        check_leaf_signature(group.suite, leaf, group.context.group_id, index)
+        replaced = group.tree.leaf(index)
+        if replaced is None:
+            raise InvalidProposalError("the updated leaf is blank", rule="PR-05")
+        if leaf.encryption_key == replaced.encryption_key:
+            raise InvalidProposalError("an update needs a fresh encryption key", rule="LN-18")
+        check_replacement(policy, replaced, leaf)
+        updated.append((index, leaf))
+    return tuple(updated)
+
+
+def _find_removed(group: PublicGroup, proposals: Sequence[ResolvedProposal]) -> tuple[tuple[LeafIndex, LeafNode], ...]:
+    removed = []
+    for remove in bodies_of(proposals, Remove):
+        index = LeafIndex(remove.removed)
+        leaf = group.tree.leaf(index)
+        if leaf is None:
+            raise InvalidProposalError("the removed leaf is blank", rule="PR-07")
+        removed.append((index, leaf))
+    return tuple(removed)
+
+
+def check_replacement(policy: CredentialPolicy, old: LeafNode, new: LeafNode) -> None:
+    """Ask the policy about a leaf that takes another's place, where anything it judges has changed (CRD-04, CRD-05)."""
+    if (old.credential, old.signature_key) != (new.credential, new.signature_key):
+        policy.check_credential(new.credential, new.signature_key)
+        policy.check_succession(old.credential, new.credential)
+
+
+def _check_clients(group: PublicGroup, removed: Iterable[tuple[LeafIndex, LeafNode]], key_packages: Sequence[KeyPackage]) -> None:
+    """Check that no client is added that stays a member, and none twice; a client is known by its signature key."""
+    leaving = {leaf.signature_key for _, leaf in removed}
+    signature_keys: set[bytes] = set()
+    init_keys: set[bytes] = set()
+    for key_package in key_packages:
+        signature_key = key_package.leaf_node.signature_key
+        if signature_key in signature_keys:
+            raise InvalidProposalError("one client is added twice", rule="PL-06")
+        if signature_key not in leaving and group.tree.find_signature_key(signature_key) is not None:
+            raise InvalidProposalError("the added client is a member", rule="PL-07")
+        if key_package.init_key in init_keys:
+            raise InvalidProposalError("two additions have one init key", rule="KP-14")
+        signature_keys.add(signature_key)
+        init_keys.add(key_package.init_key)
+
+
+def _check_keys(others: RatchetTree, leaves: Sequence[LeafNode]) -> None:
+    """Check that the keys of new leaves stand nowhere else in the new tree; `others` is that tree without them."""
+    signature_keys: set[bytes] = set()
+    encryption_keys: set[bytes] = set()
+    for leaf in leaves:
+        if leaf.signature_key in signature_keys or others.find_signature_key(leaf.signature_key) is not None:
+            raise InvalidProposalError("the signature key belongs to another member", rule="LN-20")
+        if leaf.encryption_key in encryption_keys or others.has_encryption_key(leaf.encryption_key):
+            raise InvalidProposalError("the encryption key stands in the tree already", rule="LN-21")
+        signature_keys.add(leaf.signature_key)
+        encryption_keys.add(leaf.encryption_key)
