@@ -143,7 +143,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     verify_sender(parent.group, content)
     author = _author(parent.group, content)
     _check_author(event, author)
-    check_commit_profile(message.content.content)
+    check_commit_profile(parent.group, message.content.content, message.content.sender)
     transition = follow_commit(parent.group, content, _POLICY)
     group_info = _inline(body.group_info)
     _check_group_info(suite, ref, transition, group_info)

@@ -77,7 +77,7 @@ def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventR
         return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref)
     held = draft.state.epochs.get(ref)
     if held is None or not held.state.secrets.sender_data_secret:
-        return _without_secrets(draft, ref, entry, is_expired=held is not None or ref in draft.state.expired)
+        return _without_secrets(draft, ref, entry, is_expired=held is not None or _is_out_of_reach(draft, ref))
     content, after = open_message(held.state, message)
     body_content, sender = content.content.content, content.content.sender
     if not isinstance(body_content, ApplicationData) or not isinstance(sender, Member):
@@ -129,6 +129,16 @@ def _keep_echo(draft: Draft, event: RoomEvent, key: bytes, own: Plaintext) -> No
     draft.delete(Table.PLAINTEXT, key)
     moved = replace(own, origin_server_ts_ms=event.origin_server_ts_ms, delete_at_ms=draft.now_ms + UNREAD_WINDOW_MS)
     keep_plaintext(draft, event.event_id.encode(), moved)
+
+
+def _is_out_of_reach(draft: Draft, ref: CommitRef) -> bool:
+    """Tell whether an epoch's secrets are deleted, or an ancestor's without which they cannot be had any more."""
+    for above in draft.state.graph.path_up(ref):
+        if above in draft.state.expired:
+            return True
+        if above in draft.state.epochs:
+            return False
+    return False
 
 
 def _without_secrets(draft: Draft, ref: CommitRef, entry: NodeEntry, *, is_expired: bool) -> EventResult | bytes:

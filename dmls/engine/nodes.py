@@ -134,10 +134,9 @@ def refresh_head(draft: Draft) -> None:
 
 
 def _mark_succession(draft: Draft, head: CommitRef) -> None:
-    """Start the retention clock of every held epoch that the head's chain has left behind."""
-    for ref in draft.state.graph.path_up(head):
-        held = draft.state.epochs.get(ref)
-        if ref == head or held is None or held.succeeded_at_ms:
+    """Start the retention clock of every held epoch that the head has left: behind it on its chain, or on another branch."""
+    for ref, held in draft.state.epochs.items():
+        if ref == head or held.succeeded_at_ms:
             continue
         marked = replace(held, succeeded_at_ms=draft.now_ms)
         draft.update(epochs=draft.state.epochs.set(ref, marked))

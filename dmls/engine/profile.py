@@ -10,6 +10,7 @@ from dmls.matrix.identifiers import group_id
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import Extension, RequiredCapabilities, make_extension, read_extension
+from dmls.mls.messages.message import Member
 from dmls.mls.messages.proposal import Add, ExternalInit, Remove
 from dmls.mls.messages.registry import CredentialType, ExtensionType
 from dmls.mls.schedule.key_schedule import InitSecretRule
@@ -46,8 +47,8 @@ def check_group_profile(group: PublicGroup, room_id: RoomId) -> None:
         raise InvalidGroupInfoError("the group does not require its parameters of every member", rule="LN-03")
 
 
-def check_commit_profile(commit: Commit) -> None:
-    """Check what this profile allows in a commit: a path, and inline additions and removals only.
+def check_commit_profile(group: PublicGroup, commit: Commit, sender: object) -> None:
+    """Check what this profile allows in a commit: a path by the same device, and inline additions and removals only.
 
     The parameters are thereby fixed for the life of the group, and no proposal can get lost in a fork.
 
@@ -56,5 +57,7 @@ def check_commit_profile(commit: Commit) -> None:
     """
     if commit.path is None:
         raise InvalidCommitError("every commit of a DMLS group has a path")
+    if isinstance(sender, Member) and group.tree.find_signature_key(commit.path.leaf_node.signature_key) != sender.leaf_index:
+        raise InvalidCommitError("a device that changes its signature key is another device and joins anew")
     if not all(isinstance(proposal, Add | Remove | ExternalInit) for proposal in commit.proposals):
         raise InvalidCommitError("a commit of a DMLS group adds and removes, inline, and nothing else")

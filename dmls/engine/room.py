@@ -101,9 +101,13 @@ class RoomEngine:
         draft = self._draft(now_ms, random, bundles or {})
         _take(draft, happened)
         draft.unparked += unpark(draft)
-        look_again = purge(draft) if isinstance(happened, Tick) else None
+        if isinstance(happened, Tick):
+            draft.update(look_again_ms=purge(draft))
+        elif draft.state.graph is not self._state.graph or draft.state.votes is not self._state.votes:
+            # New nodes and votes can end the retention of an epoch.
+            draft.update(look_again_ms=now_ms)
         put_times(draft, self._state)
-        effects = draft.finish(next_wake_ms(draft, look_again))
+        effects = draft.finish(next_wake_ms(draft))
         self._state = draft.state
         return effects
 

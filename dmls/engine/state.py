@@ -149,6 +149,8 @@ class RoomState:
     """Since when the head's members have not been those wanted; 0 while they are."""
     last_merge_ms: int = 0
     last_join_ms: int = 0
+    look_again_ms: int | None = 0
+    """When secrets may next be due for deletion, in milliseconds; at once after a restart, None while nothing is retained."""
 
 
 @dataclass

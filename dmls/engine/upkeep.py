@@ -246,10 +246,10 @@ def _purge_plaintexts(draft: Draft) -> None:
         draft.update(plaintexts=kept.finish())
 
 
-def next_wake_ms(draft: Draft, look_again_ms: int | None) -> int | None:
+def next_wake_ms(draft: Draft) -> int | None:
     """Return when something is due that no input will bring about, in milliseconds."""
     state = draft.state
-    times = [] if look_again_ms is None else [look_again_ms]
+    times = [] if state.look_again_ms is None else [state.look_again_ms]
     times += [plaintext.delete_at_ms for plaintext in state.plaintexts.values()]
     if wanted_device_lists(state, draft.now_ms):
         times.append(draft.now_ms + 1)

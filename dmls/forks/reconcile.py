@@ -204,7 +204,7 @@ def _removal_reason(situation: Situation, leaf: HeadLeaf) -> RemovalReason | Non
         return RemovalReason.FINALLY_GONE
     if not _is_listed(situation, device) and _is_listed_since(situation, user, leaf.since_ms):
         return RemovalReason.NOT_LISTED
-    if _is_marked(situation, device):
+    if _is_marked(situation, device) and not _is_back(situation, leaf):
         return RemovalReason.REMOVED
     if not leaf.passes_policy:
         return RemovalReason.CREDENTIAL
@@ -236,7 +236,15 @@ def _is_marked(situation: Situation, device: Device) -> bool:
     return not (_is_listed(situation, device) and _is_taken_after(situation.lists.get(device.user_id), removed))
 
 
+def _is_back(situation: Situation, leaf: HeadLeaf) -> bool:
+    """Tell whether a removed device was added again, and only an answer that is under way can tell whether rightly."""
+    removed = situation.removed_at_ms[leaf.device]
+    return leaf.since_ms >= removed and not _is_taken_after(situation.lists.get(leaf.device.user_id), removed)
+
+
 def _is_vouched(situation: Situation, leaf: HeadLeaf) -> bool:
+    if _is_marked(situation, leaf.device):
+        return False
     return leaf.vouched or _is_listed(situation, leaf.device)
 
 
