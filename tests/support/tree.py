@@ -11,8 +11,20 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.credential import BasicCredential
 from dmls.mls.messages.leaf_node import Capabilities, CommitSource, LeafNode, LeafNodeSource, Lifetime, UpdateSource, encode_tbs
+from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.mls.tree.treekem import stage_path
 
-__all__ = ["GROUP_ID", "Member", "leaf_maker", "make_member", "sign_leaf"]
+__all__ = [
+    "GROUP_ID",
+    "Member",
+    "full_tree",
+    "leaf_maker",
+    "make_member",
+    "make_tree",
+    "renew_leaf",
+    "sign_leaf",
+    "updated_member",
+]
 
 GROUP_ID = b"!room:example.org"
 
@@ -75,3 +87,25 @@ def updated_member(suite: CipherSuite, rng: random.Random, member: Member, index
     return replace(
         member, leaf_node=renew_leaf(suite, member, pair.public_key, UpdateSource(), index), encryption_key=pair.private_key
     )
+
+
+def make_tree(suite: CipherSuite, rng: random.Random, size: int) -> tuple[RatchetTree, list[Member]]:
+    """Make a tree whose members were all added at once, so that all parents are blank."""
+    members = [make_member(suite, rng, f"user {number}") for number in range(size)]
+    tree, _ = RatchetTree.create(suite, members[0].leaf_node).add_all(member.leaf_node for member in members[1:])
+    return tree, members
+
+
+def full_tree(suite: CipherSuite, rng: random.Random, size: int) -> tuple[RatchetTree, list[Member], dict[bytes, Secret]]:
+    """Make a tree in which everybody has committed once; return with it all private keys."""
+    tree, members = make_tree(suite, rng, size)
+    keys = {member.leaf_node.encryption_key: member.encryption_key for member in members}
+    for number, member in enumerate(members):
+        index = LeafIndex(number)
+        staged = stage_path(tree, index, leaf_maker(suite, member, index), rng.randbytes)
+        tree = staged.tree
+        keys.update(staged.private_keys)
+        members[number] = replace(
+            member, leaf_node=staged.leaf_node, encryption_key=staged.private_keys[staged.leaf_node.encryption_key]
+        )
+    return tree, members, keys

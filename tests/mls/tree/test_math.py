@@ -8,23 +8,9 @@ from hypothesis import strategies as st
 
 from dmls.errors import UsageError
 from dmls.mls.tree import math
-from tests.support.vectors import load_vectors
 
 leaves = st.integers(0, 2**31 - 1)
 levels = st.integers(1, 31)
-
-
-@pytest.mark.parametrize("case", load_vectors("tree-math.json"), ids=lambda case: str(case["n_leaves"]))
-def test_official_relations(case: dict[str, Any]) -> None:
-    width = case["n_leaves"]
-    assert math.root(width) == case["root"]
-    assert 2 * width - 1 == case["n_nodes"] == len(case["left"])
-    for node in range(case["n_nodes"]):
-        is_leaf, is_root = math.level(node) == 0, node == case["root"]
-        assert (None if is_leaf else math.left(node)) == case["left"][node]
-        assert (None if is_leaf else math.right(node)) == case["right"][node]
-        assert (None if is_root else math.parent(node, width)) == case["parent"][node]
-        assert (None if is_root else math.sibling(node, width)) == case["sibling"][node]
 
 
 @pytest.mark.parametrize("relation", [math.left, math.right])
