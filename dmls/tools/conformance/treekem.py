@@ -156,4 +156,5 @@ def _check_own(epoch: _Epoch, sender: LeafIndex) -> None:
     for receiver, other in epoch.members.items():
         if receiver != sender:
             opened = open_path(tree, merged, sender, path, _NOBODY, other.private_keys, (receiver,), context)
-            expect(f"{name}: commit secret of leaf {receiver}", opened.commit_secret, staged.commit_secret)
+            secrets = (opened.last_path_secret, opened.commit_secret)
+            expect(f"{name}: secrets of leaf {receiver}", secrets, (staged.last_path_secret, staged.commit_secret))

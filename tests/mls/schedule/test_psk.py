@@ -1,43 +1,13 @@
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
-
 import pytest
 
 from dmls.errors import LimitError, ValidationError
 from dmls.mls.crypto.suites import CIPHER_SUITES, cipher_suite
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.schedule.psk import derive_psk_secret
-from tests.support.vectors import load_vectors
 
-CASES = load_vectors("psk_secret.json")
 SUITE = cipher_suite(1)
-
-
-def psk_list(case: dict[str, Any]) -> list[tuple[PreSharedKeyID, bytes]]:
-    return [
-        (
-            PreSharedKeyID(ExternalPSK(bytes.fromhex(item["psk_id"])), bytes.fromhex(item["psk_nonce"])),
-            bytes.fromhex(item["psk"]),
-        )
-        for item in case["psks"]
-    ]
-
-
-def case_name(case: dict[str, Any]) -> str:
-    return f"suite{case['cipher_suite']}-{len(case['psks'])}psks"
-
-
-@pytest.mark.parametrize("case", CASES, ids=case_name)
-def test_the_psk_secret_is_the_official_one(case: dict[str, Any]) -> None:
-    assert derive_psk_secret(cipher_suite(case["cipher_suite"]), psk_list(case)).hex() == case["psk_secret"]
-
-
-def test_the_official_cases_cover_every_suite_with_none_to_ten_keys() -> None:
-    assert Counter(case_name(case) for case in CASES) == Counter(
-        f"suite{suite.id}-{count}psks" for suite in CIPHER_SUITES for count in range(11)
-    )
 
 
 def test_without_keys_the_secret_is_zero() -> None:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from time import perf_counter
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,12 +12,10 @@ from dmls.errors import CodecError, DMLSError, ExhaustedError, InvalidMessageErr
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode_opaque
 from dmls.mls.crypto.secret import Secret
-from dmls.mls.crypto.suites import CIPHER_SUITES, cipher_suite
+from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.messages.registry import ContentType
 from dmls.mls.schedule.secret_tree import MessageKey, SecretTree, SecretTreeLimits
-from tests.support.vectors import load_vectors
 
-CASES = load_vectors("secret-tree.json")
 SUITE = cipher_suite(1)
 ROOT = Secret(bytes(range(32)))
 APPLICATION, PROPOSAL, COMMIT = ContentType.APPLICATION, ContentType.PROPOSAL, ContentType.COMMIT
@@ -66,25 +62,6 @@ def stored_ratchet(generation: int, secret: bytes | None) -> bytes:
     """A stored tree of width 1 whose application ratchet stands at a generation."""
     ratchet = generation.to_bytes(8, "big") + (b"\x00" if secret is None else b"\x01" + encode_opaque(secret)) + b"\x00"
     return bytes.fromhex("00000001") + b"\x00" + encode_opaque(bytes.fromhex("00000001") + ratchet)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"suite{case['cipher_suite']}-{len(case['leaves'])}leaves")
-def test_every_key_is_the_official_one(case: dict[str, Any]) -> None:
-    suite = cipher_suite(case["cipher_suite"])
-    tree = SecretTree.create(suite, Secret(bytes.fromhex(case["encryption_secret"])), len(case["leaves"]))
-    for number, entries in enumerate(case["leaves"]):
-        for entry in entries:
-            application, tree = tree.message_key(leaf(number), APPLICATION, entry["generation"])
-            handshake, tree = tree.message_key(leaf(number), COMMIT, entry["generation"])
-            assert application.key.hex() == entry["application_key"]
-            assert application.nonce.hex() == entry["application_nonce"]
-            assert handshake.key.hex() == entry["handshake_key"]
-            assert handshake.nonce.hex() == entry["handshake_nonce"]
-
-
-def test_the_official_cases_cover_every_suite_with_three_widths() -> None:
-    found = Counter((case["cipher_suite"], len(case["leaves"])) for case in CASES)
-    assert found == Counter((suite.id, width) for suite in CIPHER_SUITES for width in (1, 8, 32))
 
 
 def test_sending_walks_the_generations_in_order() -> None:

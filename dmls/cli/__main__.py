@@ -1,0 +1,5 @@
+"""`python -m dmls.cli`."""
+
+from dmls.cli import main
+
+main()
