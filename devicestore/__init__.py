@@ -5,8 +5,10 @@ SQLAlchemy `Connection`; the modules `devices`, `key_packages`, `rooms`, `outbox
 Secrets are sealed before they reach a row (`sealing`).
 """
 
+from sqlalchemy import Connection
+
 from devicestore.engine import Store
 from devicestore.errors import StoreError
 from devicestore.sealing import Sealing, load_or_create_key
 
-__all__ = ["Sealing", "Store", "StoreError", "load_or_create_key"]
+__all__ = ["Connection", "Sealing", "Store", "StoreError", "load_or_create_key"]

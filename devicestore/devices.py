@@ -53,9 +53,8 @@ class DeviceRow:
 class DeletedDevice:
     """The tombstone of a device."""
 
-    user_id: str
-    device_id: str
-    signature_key: bytes
+    device: DeviceRow
+    """What it was."""
     deleted_at_ms: int
 
 
@@ -140,14 +139,13 @@ def list_devices(
     return [_to_device(row) for row in conn.execute(statement)]
 
 
-def list_deleted(conn: Connection, user_id: str) -> list[DeletedDevice]:
-    """Return the tombstones of a user's devices, oldest first."""
-    rows = conn.execute(
-        select(Device.user_id, Device.device_id, Device.signature_key, Device.deleted_at_ms)
-        .where(Device.user_id == user_id, Device.deleted_at_ms.is_not(None))
-        .order_by(Device.deleted_at_ms, Device.id)
-    )
-    return [DeletedDevice(row.user_id, row.device_id, row.signature_key, row.deleted_at_ms) for row in rows]
+def list_deleted(conn: Connection, user_id: str | None = None) -> list[DeletedDevice]:
+    """Return the tombstones of the devices of one user, or of all users, oldest first."""
+    statement = select(*_COLUMNS, Device.deleted_at_ms).where(Device.deleted_at_ms.is_not(None))
+    if user_id is not None:
+        statement = statement.where(Device.user_id == user_id)
+    rows = conn.execute(statement.order_by(Device.deleted_at_ms, Device.id))
+    return [DeletedDevice(_to_device(row), row.deleted_at_ms) for row in rows]
 
 
 def remove(conn: Connection, user_id: str, device_id: str, *, now_ms: int) -> bool:
@@ -210,17 +208,20 @@ def _raise_list_version(conn: Connection, user_id: str) -> None:
         conn.execute(upsert(conn, User, ("user_id",), ("device_list_version",)), {"user_id": user_id, "device_list_version": 1})
 
 
+_COLUMNS = (
+    Device.user_id,
+    Device.device_id,
+    Device.custody,
+    Device.signature_key,
+    Device.credential,
+    Device.suites,
+    Device.display_name,
+    Device.created_at_ms,
+)
+
+
 def _select_live() -> Select[*tuple[Any, ...]]:
-    return select(
-        Device.user_id,
-        Device.device_id,
-        Device.custody,
-        Device.signature_key,
-        Device.credential,
-        Device.suites,
-        Device.display_name,
-        Device.created_at_ms,
-    ).where(Device.deleted_at_ms.is_(None))
+    return select(*_COLUMNS).where(Device.deleted_at_ms.is_(None))
 
 
 def _to_device(row: Row[*tuple[Any, ...]]) -> DeviceRow:

@@ -26,6 +26,7 @@ __all__ = [
     "SuiteStatus",
     "Upload",
     "UploadStatus",
+    "available",
     "claim",
     "is_issued",
     "purge_expired",
@@ -202,6 +203,16 @@ def status(conn: Connection, user_id: str, device_id: str, *, now_ms: int, margi
             last_resort_uses=int(row.uses),
         )
     return [found[suite] for suite in sorted(found)]
+
+
+def available(conn: Connection, user_id: str, device_id: str, *, now_ms: int, margin_ms: int) -> list[tuple[int, bytes]]:
+    """Return suite and ref of what a claim with the same times could find, last resorts included, ordered by both."""
+    statement = (
+        select(KeyPackage.suite, KeyPackage.ref)
+        .where(*_of_device(user_id, device_id), KeyPackage.not_after_ms > now_ms + margin_ms)
+        .order_by(KeyPackage.suite, KeyPackage.ref)
+    )
+    return [(row.suite, row.ref) for row in conn.execute(statement)]
 
 
 def is_issued(conn: Connection, ref: bytes) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from devicestore.errors import Conflict, NotFound
 from devicestore.models import Meta, Outbox
 
-__all__ = ["NewItem", "OutboxItem", "ack", "append", "pending", "purge", "read_after"]
+__all__ = ["NewItem", "OutboxItem", "ack", "append", "last_seq", "pending", "purge", "read_after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ def append(conn: Connection, items: Sequence[NewItem], *, now_ms: int) -> list[i
         ],
     )
     return seqs
+
+
+def last_seq(conn: Connection) -> int:
+    """Return the greatest number that was given to an item, 0 before the first."""
+    return conn.execute(select(Meta.outbox_seq)).scalar_one()
 
 
 def read_after(conn: Connection, cursor: int, limit: int, room_id: str | None = None) -> list[OutboxItem]:

@@ -15,7 +15,7 @@ from devicestore.errors import Invalid
 from devicestore.models import PLAIN_TABLES, Outbox, Room
 from devicestore.statements import upsert
 
-__all__ = ["RECORD_TABLES", "apply", "forget", "list_rooms", "load"]
+__all__ = ["RECORD_TABLES", "apply", "find", "forget", "list_rooms", "load"]
 
 RECORD_TABLES = (*PLAIN_TABLES, *SEALED_TABLES)
 """The names of all record tables."""
@@ -70,6 +70,18 @@ def load(conn: Connection, room_id: str) -> Iterator[tuple[str, bytes, bytes]]:
 def list_rooms(conn: Connection) -> list[str]:
     """Return the ids of all rooms, in order."""
     return list(conn.execute(select(Room.room_id).order_by(Room.room_id)).scalars())
+
+
+def find(conn: Connection, table: str, key: bytes) -> list[str]:
+    """Return the ids of the rooms that have a record of this key in `table`, in order.
+
+    Raises:
+        Invalid: `table` is none of the tables whose values are stored as they are.
+    """
+    model = PLAIN_TABLES.get(table)
+    if model is None:
+        raise Invalid(f"there is no plain record table {table}")
+    return list(conn.execute(select(model.room_id).where(model.key == key).order_by(model.room_id)).scalars())
 
 
 def forget(conn: Connection, room_id: str) -> bool:

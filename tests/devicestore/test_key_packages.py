@@ -206,6 +206,20 @@ def test_status_counts_exactly_what_can_be_claimed(store: Store) -> None:
     assert status(store, now_ms=DAY_MS)[1] == SuiteStatus(2, 0, None, False, 0)
 
 
+def test_what_is_available_is_what_can_be_claimed(store: Store) -> None:
+    add_device(store, suites=(1, 2))
+    items = [key_package(1), key_package(2, not_after_ms=1_000), key_package(3, suite=2, last_resort=True)]
+    upload(store, *items)
+
+    def refs(now_ms: int = 0) -> list[tuple[int, bytes]]:
+        return store.read(lambda conn: key_packages.available(conn, ALICE, "A1", now_ms=now_ms, margin_ms=100))
+
+    assert refs() == sorted((item.suite, item.ref) for item in items)
+    assert refs(900) == sorted((item.suite, item.ref) for item in (items[0], items[2]))
+    claim(store, 1)
+    assert refs(900) == [(2, items[2].ref)]
+
+
 def test_claim_that_is_rolled_back_gives_everything_back(store: Store) -> None:
     add_device(store)
     upload(store, key_package(1), key_package(2, last_resort=True))

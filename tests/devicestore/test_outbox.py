@@ -31,6 +31,14 @@ def test_items_come_back_in_order_and_unchanged(store: Store) -> None:
     assert append(store) == []
 
 
+def test_the_last_number_is_known_whatever_became_of_the_item(store: Store) -> None:
+    assert store.read(outbox.last_seq) == 0
+    append(store, NewItem(ROOM, "blob", b"1"), NewItem(ROOM, "blob", b"2"))
+    ack(store, 2)
+    write(store, lambda conn: outbox.purge(conn, acked_before_ms=10))
+    assert store.read(outbox.last_seq) == 2
+
+
 def test_reading_goes_on_at_the_cursor(store: Store) -> None:
     append(store, *[NewItem(ROOM if n % 2 else OTHER, "blob", b"%d" % n) for n in range(1, 8)])
     assert read(store, 0, 3) == [1, 2, 3]

@@ -92,6 +92,17 @@ def test_unknown_room_is_empty(store: Store) -> None:
     assert store.read(rooms.list_rooms) == []
 
 
+def test_rooms_are_found_by_a_record_of_theirs(store: Store) -> None:
+    apply(store, [("member_state", b"@alice:hs1", b"1"), ("member_state", b"@bob:hs1", b"2")])
+    apply(store, [("member_state", b"@bob:hs1", b"3"), ("node", b"@alice:hs1", b"4")], room_id=OTHER)
+    assert store.read(lambda conn: rooms.find(conn, "member_state", b"@alice:hs1")) == [ROOM]
+    assert store.read(lambda conn: rooms.find(conn, "member_state", b"@bob:hs1")) == sorted([ROOM, OTHER])
+    assert store.read(lambda conn: rooms.find(conn, "member_state", b"@carol:hs1")) == []
+    for table in ("epoch", "outbox"):
+        with pytest.raises(Invalid):
+            store.read(partial(rooms.find, table=table, key=b""))
+
+
 def test_forgotten_room_leaves_nothing_and_the_others_alone(store: Store) -> None:
     for room_id in (ROOM, OTHER):
         apply(store, [(table, b"key", b"value") for table in RECORD_TABLES], room_id=room_id)
