@@ -90,9 +90,13 @@ class KeyPackagesProvided:
 
 @dataclass(frozen=True, slots=True)
 class BlobProvided:
-    """Bytes of a blob, checked by the caller against nothing: the engine checks the SHA-256."""
+    """Bytes of a blob, checked by the caller against nothing: the engine checks the SHA-256.
+
+    `others` are blobs that were provided before; an event that points to several is read when the last one comes.
+    """
 
     data: bytes = field(repr=False)
+    others: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,9 +138,9 @@ def _take(draft: Draft, happened: Input) -> None:
         case KeyPackagesProvided():
             _provide_key_packages(draft, happened)
         case BlobProvided():
-            digest = hashlib.sha256(happened.data).digest()
-            draft.blobs[digest] = happened.data
-            receive_blob(draft, digest)
+            for data in (happened.data, *happened.others):
+                draft.blobs[hashlib.sha256(data).digest()] = data
+            receive_blob(draft, hashlib.sha256(happened.data).digest())
         case OutboxAnswered():
             _answer(draft, happened)
         case EncryptRequested():
