@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from dmls.errors import ValidationError
+from dmls.errors import TrailingDataError, ValidationError
 from dmls.mls.codec import decode, encode, opaque, struct, uint16, vector
 from dmls.mls.messages.credential import Credential
 from dmls.mls.messages.registry import ExtensionType
@@ -80,7 +80,10 @@ def read_extension(extensions: Sequence[Extension], extension_type: int, kind: t
         CodecError: the data is not exactly one `kind` (ENC-09).
     """
     data = find_extension(extensions, extension_type)
-    return None if data is None else decode(kind, data)
+    try:
+        return None if data is None else decode(kind, data)
+    except TrailingDataError as error:
+        raise TrailingDataError(error.message, rule="ENC-09") from error
 
 
 def make_extension(extension_type: int, content: object) -> Extension:
