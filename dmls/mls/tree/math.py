@@ -29,7 +29,6 @@ __all__ = [
     "right",
     "root",
     "sibling",
-    "width_for",
 ]
 
 MAX_LEVEL = 31
@@ -66,11 +65,6 @@ def ancestor(leaf: int, height: int) -> NodeIndex:
 def common_ancestor(leaf: int, other: int) -> NodeIndex:
     """Return the lowest node above two leaves."""
     return ancestor(leaf, (leaf ^ other).bit_length())
-
-
-def width_for(leaves: int) -> int:
-    """Return the least power of two that is not below `leaves`, at least 1."""
-    return 1 << max(leaves - 1, 0).bit_length()
 
 
 def root(width: int) -> NodeIndex:

@@ -72,17 +72,14 @@ def _vouches(suite: CipherSuite, parent: ParentNode, child: Node, sibling: Node)
 
 def _held_hash(child: Node, unmerged: Sequence[int]) -> bytes:
     """Return the parent hash in the one node of the resolution of `child` that is not in `unmerged`, else b"" (rule TR-25)."""
+    # The lists were checked: all of `unmerged` are in the resolution. If a parent is in it, the rest are that parent's own list.
     if child.resolution_size != len(unmerged) + 1:
         return b""
     node = child
     if isinstance(child, Parent) and child.node is None:
-        rest = set(resolution(child)).difference(map(leaf_to_node, unmerged))
-        if len(rest) != 1:
-            return b""
-        node = find_node(child, rest.pop())
+        node = find_node(child, set(resolution(child)).difference(map(leaf_to_node, unmerged)).pop())
     if isinstance(node, Parent) and node.node is not None:
-        # The rest of a resolution that holds a parent is that parent's own list, and whole.
-        return node.node.parent_hash if node is not child or node.node.unmerged_leaves == unmerged else b""
+        return node.node.parent_hash
     # Leaves of sources key_package and update vouch for nothing (rule TR-26).
     if isinstance(node, Leaf) and isinstance(node.leaf_node.source, CommitSource):
         return node.leaf_node.source.parent_hash

@@ -202,10 +202,7 @@ class RatchetTree:
 
     def has_encryption_key(self, key: bytes) -> bool:
         """Return whether some node, leaf or parent, holds an encryption key."""
-        return any(
-            index <= 2 * self.root.index and node_key(find_node(self.root, index)) == key
-            for index in self._places.encryption_keys.find(key)
-        )
+        return any(node_key(find_node(self.root, index)) == key for index in self._places.encryption_keys.find(key))
 
     @property
     def credential_types(self) -> frozenset[int]:

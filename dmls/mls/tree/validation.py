@@ -80,12 +80,10 @@ def _check_keys(suite: CipherSuite, root: Node) -> None:
 
 def _check_unmerged_leaves(root: Node) -> None:
     """Check that each unmerged leaf is a member below its node, known to all nodes between (rules TR-29, TR-30)."""
-    width = root.index + 1
     for node in in_order(root):
         if isinstance(node, Parent) and node.node is not None and node.node.unmerged_leaves:
             unmerged = node.node.unmerged_leaves
-            below = between(unmerged, node)
-            if len(below) != len(unmerged) or unmerged[-1] >= width:
+            if len(between(unmerged, node)) != len(unmerged):
                 raise InvalidTreeError(f"node {node.index} lists an unmerged leaf that is not below it", rule="TR-29")
             _check_listed(node.left, between(unmerged, node.left))
             _check_listed(node.right, between(unmerged, node.right))

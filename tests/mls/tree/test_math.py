@@ -52,11 +52,3 @@ def test_the_common_ancestor_is_the_lowest_node_above_both(one: int, other: int)
     if one != other:
         for child in (math.left(node), math.right(node)):
             assert math.covers(child, one) != math.covers(child, other)
-
-
-@given(st.integers(0, 2**20))
-def test_the_width_for_some_leaves_is_the_least(count: int) -> None:
-    width = math.width_for(count)
-    assert width >= max(count, 1)
-    assert width == 1 or width // 2 < count
-    math.root(width)

@@ -208,6 +208,24 @@ def test_keys_are_found_in_every_version_though_the_index_is_begun_anew(rng: ran
         assert fork.find_signature_key(newcomer.signature_key) is None
 
 
+def test_versions_that_outgrew_their_index_share_the_next(rng: random.Random) -> None:
+    tree, members, _ = full_tree(SUITE, rng, 3)
+    newcomer = make_member(SUITE, rng, "new").leaf_node
+    forks = [tree.remove(LeafIndex(1)), tree.remove(LeafIndex(2))]
+    for _ in range(40):
+        # All from the same version: none but the first makes an index of its own.
+        stage_path(tree, LeafIndex(0), leaf_maker(SUITE, members[0], LeafIndex(0)), rng.randbytes)
+    grown = [fork.add(newcomer)[0] for fork in forks]
+    assert grown[0]._places is grown[1]._places
+    assert len(grown[0]._places.encryption_keys) < 100
+    for fork, after in zip(forks, grown, strict=True):
+        for version in (fork, after):
+            present = {leaf.signature_key for _, leaf in version.members()}
+            for member in (*members, make_member(SUITE, rng, "nobody")):
+                key = member.leaf_node.signature_key
+                assert (version.find_signature_key(key) is not None) == (key in present)
+
+
 class Counter:
     """SHA-256 that counts."""
 
