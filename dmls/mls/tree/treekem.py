@@ -86,7 +86,8 @@ def stage_path(tree: RatchetTree, sender: LeafIndex, make_leaf: Callable[[bytes,
         random: asked for suite.hash_size bytes twice.
 
     Raises:
-        InvalidProposalError: the sender's leaf is blank or not in the tree.
+        InvalidProposalError: the sender's leaf is blank.
+        UsageError: it is not in the tree.
     """
     suite = tree.suite
     copath = tree.filtered_copath(sender)

@@ -213,7 +213,7 @@ def test_versions_that_outgrew_their_index_share_the_next(rng: random.Random) ->
     newcomer = make_member(SUITE, rng, "new").leaf_node
     forks = [tree.remove(LeafIndex(1)), tree.remove(LeafIndex(2))]
     for _ in range(40):
-        # All from the same version: none but the first makes an index of its own.
+        # All from one version, whose index they outgrow.
         stage_path(tree, LeafIndex(0), leaf_maker(SUITE, members[0], LeafIndex(0)), rng.randbytes)
     grown = [fork.add(newcomer)[0] for fork in forks]
     assert grown[0]._places is grown[1]._places
