@@ -216,6 +216,7 @@ def forge_commit(
     psks: Sequence[tuple[PreSharedKeyID, bytes]] = (),
     alter_leaf: Alteration[LeafNode] = same,
     alter_path: Alteration[UpdatePath] = same,
+    alter_sealed: Alteration[StagedPath] = same,
     alter_sealing: Alteration[bytes] = same,
     alter_content: Alteration[FramedContent] = same,
     alter_tag: Alteration[bytes] = same,
@@ -234,7 +235,7 @@ def forge_commit(
         tree = staged.tree
         added = frozenset(index for index, _ in applied.added) if excluded is None else excluded
         context = alter_sealing(provisional_context(group, applied, tree))
-        path = alter_path(seal_path(applied.tree, staged, added, context, party.random))
+        path = alter_path(seal_path(applied.tree, alter_sealed(staged), added, context, party.random))
     framed = alter_content(
         FramedContent(group.context.group_id, group.context.epoch, sender, b"", Commit(tuple(proposals), path))
     )
