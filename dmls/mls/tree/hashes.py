@@ -9,7 +9,7 @@ from dmls.mls.codec import encode, encode_opaque, opaque, optional, struct, uint
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.tree.math import left, right
-from dmls.mls.tree.nodes import Blank, Leaf, Node, ParentNode, between
+from dmls.mls.tree.nodes import Blank, Leaf, Node, Parent, ParentNode, between
 
 __all__ = ["LEAF", "PARENT", "LeafNodeHashInput", "ParentNodeHashInput", "original_tree_hash", "tree_hash", "tree_hash_input"]
 
@@ -58,15 +58,11 @@ def _blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
     return suite.hash(_parent_input(None, _blank_tree_hash(suite, left(index)), _blank_tree_hash(suite, right(index))))
 
 
-def tree_hash_input(suite: CipherSuite, node: Node) -> bytes:
-    """Return TreeHashInput of a node (rule TR-14); a blank subtree counts in full width (rule TR-15)."""
+def tree_hash_input(suite: CipherSuite, node: Leaf | Parent) -> bytes:
+    """Return TreeHashInput of a node (rule TR-14); a blank subtree below counts in full width (rule TR-15)."""
     if isinstance(node, Leaf):
         return _leaf_input(node.index, node.encoding)
-    if not isinstance(node, Blank):
-        return _parent_input(node.node, tree_hash(suite, node.left), tree_hash(suite, node.right))
-    if not node.index & 1:
-        return _leaf_input(node.index, None)
-    return _parent_input(None, _blank_tree_hash(suite, left(node.index)), _blank_tree_hash(suite, right(node.index)))
+    return _parent_input(node.node, tree_hash(suite, node.left), tree_hash(suite, node.right))
 
 
 def tree_hash(suite: CipherSuite, node: Node) -> bytes:

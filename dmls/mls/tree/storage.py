@@ -63,7 +63,7 @@ def new_nodes(tree: RatchetTree, known: Callable[[bytes], bool]) -> Iterator[tup
         yield tree_hash(tree.suite, node), tree_hash_input(tree.suite, node) + blank
 
 
-def _rows(tree: RatchetTree, known: Callable[[bytes], bool] | None) -> Iterator[Node]:
+def _rows(tree: RatchetTree, known: Callable[[bytes], bool] | None) -> Iterator[Leaf | Parent]:
     waiting = [tree.root]
     while waiting:
         node = waiting.pop()

@@ -52,3 +52,13 @@ def test_the_common_ancestor_is_the_lowest_node_above_both(one: int, other: int)
     if one != other:
         for child in (math.left(node), math.right(node)):
             assert math.covers(child, one) != math.covers(child, other)
+
+
+@given(levels, st.data())
+def test_siblings_are_the_two_children_of_one_parent(height: int, data: st.DataObject) -> None:
+    width = 1 << height
+    node = data.draw(st.integers(0, 2 * width - 2).filter(lambda node: node != math.root(width)))
+    above = math.parent(node, width)
+    sibling = math.sibling(node, width)
+    assert {node, sibling} == {math.left(above), math.right(above)}
+    assert math.sibling(sibling, width) == node

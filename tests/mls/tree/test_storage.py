@@ -161,6 +161,18 @@ def test_rows_of_another_place_kind_or_width_are_refused(rng: random.Random) -> 
         load_tree(SUITE, b"k" * 32, 4, lambda key: b"")
 
 
+def test_a_leaf_row_that_is_blank_or_of_another_leaf_is_refused(rng: random.Random) -> None:
+    tree, _, _ = full_tree(SUITE, rng, 2)
+    store: dict[bytes, bytes] = {}
+    save(store, tree)
+    second = next(key for key, row in store.items() if row.startswith(b"\x01\x00\x00\x00\x01"))
+    blank = b"\x01" + bytes(4) + b"\x00"
+    store[SUITE.hash(blank)] = blank + b"\x00"
+    for key in (second, SUITE.hash(blank)):
+        with pytest.raises(InvalidTreeError):
+            load_tree(SUITE, key, 1, store.__getitem__)
+
+
 @pytest.mark.parametrize("width", [0, 3, -1, 2**32, 2**64])
 def test_a_width_that_no_tree_has_is_refused(width: int) -> None:
     with pytest.raises(UsageError):
