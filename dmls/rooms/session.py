@@ -1,0 +1,232 @@
+"""A session: steps of one or several rooms that become durable together, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from devicestore import Connection, blobs, outbox
+from devicestore.outbox import NewItem
+from dmls.engine.effects import (
+    BlobToUpload,
+    BlobWanted,
+    ClaimWanted,
+    DeviceListsWanted,
+    Effects,
+    EventResult,
+    EventToSend,
+    Notice,
+    OutboxItem,
+    StoreChange,
+    Table,
+    ToDeviceToSend,
+)
+from dmls.engine.inputs import DecryptRequested, EventReceived, Input, ToDeviceReceived
+from dmls.engine.room import RoomEngine
+from dmls.engine.state import RoomState
+from dmls.errors import DMLSError
+from dmls.ids import CommitRef, KeyPackageRef, RoomId
+from dmls.matrix.bodies import VoteBody, WelcomeBody, parse_body
+from dmls.matrix.encoding import parse_json_object
+from dmls.mls.group.leaf import KeyPackageBundle
+from dmls.rooms.environment import Environment
+from dmls.rooms.key_packages import consume, load_bundles
+from dmls.rooms.open_room import OpenRoom, open_engine
+from dmls.rooms.outbox import StoredItem, decode_item, encode_item
+from dmls.rooms.records import apply_changes
+
+__all__ = ["Request", "Session", "Written", "load_pending"]
+
+T = TypeVar("T")
+Request = ClaimWanted | BlobWanted | DeviceListsWanted
+"""What the engine wants and the store may have itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """An item for the outbox, and the nodes whose events must be sent before it."""
+
+    room_id: RoomId
+    item: OutboxItem
+    after: tuple[CommitRef, ...]
+
+
+class Session:
+    """Some rooms, locked, at one moment.
+
+    Nothing of what a step wants sent, and no ciphertext, may leave before `write` has returned. If it raises, or is never
+    called, the rooms' engines must be dropped.
+    """
+
+    def __init__(self, env: Environment, rooms: Mapping[RoomId, OpenRoom], now_ms: int) -> None:
+        """Work on `rooms`, whose locks the caller holds; `now_ms` is in milliseconds since 1970."""
+        self.env = env
+        self.now_ms = now_ms
+        self.notices: list[tuple[RoomId, Notice]] = []
+        self.unparked: list[tuple[RoomId, str, EventResult]] = []
+        """Room, event id and result of events that had waited and do not any more."""
+        self.requests: dict[RoomId, list[Request]] = {room_id: [] for room_id in rooms}
+        """What steps wanted and the store may have; the settling takes care of it."""
+        self.touched: dict[RoomId, None] = {}
+        """Rooms in which something happened that may call for more."""
+        self._rooms = rooms
+        self._changes: dict[RoomId, dict[tuple[Table, bytes], StoreChange]] = {}
+        self._outgoing: list[_Outgoing] = []
+        self._consumed: dict[KeyPackageRef, KeyPackageBundle] = {}
+
+    def room(self, room_id: RoomId) -> OpenRoom:
+        """Return a room of the session."""
+        return self._rooms[room_id]
+
+    def engine(self, room_id: RoomId) -> RoomEngine:
+        """Return a room's engine.
+
+        Raises:
+            CodecError, SealBroken, StoreError: the room cannot be loaded.
+        """
+        return open_engine(self.env, self._rooms[room_id])
+
+    def state(self, room_id: RoomId) -> RoomState:
+        """Return what is known of a room now."""
+        return self.engine(room_id).state
+
+    def touch(self, room_id: RoomId) -> None:
+        """Have what is due in a room done."""
+        self.touched[room_id] = None
+
+    def step(self, room_id: RoomId, happened: Input, *, contents: Iterable[Mapping[str, object]] = ()) -> Effects:
+        """Let something happen in a room.
+
+        `contents` are contents of events, beside the one that happens, that the key packages may be named in.
+
+        Raises:
+            DMLSError: the engine refuses the input; nothing has changed.
+            CodecError, SealBroken, StoreError: the room cannot be loaded.
+        """
+        engine = self.engine(room_id)
+        bundles = self._bundles(engine, happened, contents)
+        effects = engine.step(happened, self.now_ms, self.env.random, bundles)
+        self._rooms[room_id].wake_at_ms = effects.wake_at_ms
+        changes = self._changes.setdefault(room_id, {})
+        for change in effects.changes:
+            changes[change.table, change.key] = change
+        self._consumed |= {ref: bundles[ref] for ref in effects.consumed}
+        self.notices += ((room_id, notice) for notice in effects.notices)
+        self.unparked += ((room_id, event_id, result) for event_id, result in effects.unparked)
+        for item in effects.outbox:
+            if isinstance(item, Request):
+                self.requests[room_id].append(item)
+            else:
+                self.send(room_id, item)
+        if not isinstance(happened, DecryptRequested):
+            self.touch(room_id)
+        return effects
+
+    def send(self, room_id: RoomId, item: OutboxItem) -> None:
+        """Have an item put into the outbox."""
+        self._outgoing.append(_Outgoing(room_id, item, _nodes_before(self.state(room_id), item)))
+
+    def mark(self) -> int:
+        """Return how many items the outbox gets from what has happened so far."""
+        return len(self._outgoing)
+
+    def write(self) -> None:
+        """Make everything durable in one transaction.
+
+        Raises:
+            StoreError: nothing was written.
+        """
+        if self._outgoing or self._consumed or any(self._changes.values()):
+            self.env.store.write(self._write).result()
+
+    def write_and(self, finish: Callable[[Connection, Written], T]) -> T:
+        """Make everything durable in one transaction, which `finish` ends, and return what that returns.
+
+        Raises:
+            StoreError, and whatever `finish` raises: nothing was written.
+        """
+        return self.env.store.write(lambda conn: finish(conn, self._write(conn))).result()
+
+    def has_outgoing(self) -> bool:
+        """Tell whether the outbox gets anything."""
+        return bool(self._outgoing)
+
+    def _bundles(
+        self, engine: RoomEngine, happened: Input, contents: Iterable[Mapping[str, object]]
+    ) -> Mapping[KeyPackageRef, KeyPackageBundle]:
+        content: Mapping[str, object] | None = None
+        if isinstance(happened, EventReceived):
+            content = happened.event.content
+        elif isinstance(happened, ToDeviceReceived):
+            content = happened.content
+        refs = engine.key_packages_named(content).union(*map(engine.key_packages_named, contents))
+        if not refs:
+            return {}
+        return self.env.store.read(lambda conn: load_bundles(conn, refs, now_ms=self.now_ms))
+
+    def _write(self, conn: Connection) -> Written:
+        for room_id, changes in self._changes.items():
+            if changes:
+                apply_changes(conn, room_id, changes.values())
+        for bundle in self._consumed.values():
+            consume(conn, bundle, now_ms=self.now_ms)
+        return Written(tuple(self._append(conn)))
+
+    def _append(self, conn: Connection) -> Iterator[int]:
+        """Put the items into the outbox, each with what must be sent before it."""
+        unsent = {room_id: _unsent_nodes(conn, room_id) for room_id in {outgoing.room_id for outgoing in self._outgoing}}
+        unnamed: dict[RoomId, list[int]] = {}
+        for outgoing in self._outgoing:
+            room_id, item = outgoing.room_id, outgoing.item
+            depends_on = {unsent[room_id][ref] for ref in outgoing.after if ref in unsent[room_id]}
+            if isinstance(item, BlobToUpload):
+                blobs.put(conn, item.data, now_ms=self.now_ms)
+            elif isinstance(item, EventToSend | ToDeviceToSend):
+                depends_on |= set(unnamed.pop(room_id, ()))
+            kind, payload = encode_item(item, depends_on)
+            (seq,) = outbox.append(conn, [NewItem(room_id, kind, payload)], now_ms=self.now_ms)
+            if isinstance(item, BlobToUpload):
+                unnamed.setdefault(room_id, []).append(seq)
+            elif isinstance(item, EventToSend) and item.commit_ref:
+                unsent[room_id][item.commit_ref] = seq
+            yield seq
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The outbox after a session, inside of its transaction."""
+
+    seqs: tuple[int, ...]
+    """Numbers of the items that the session added."""
+
+    def before(self, conn: Connection, room_id: RoomId, mark: int) -> list[StoredItem]:
+        """Return the items of a room that are not acknowledged and were there when `Session.mark` gave `mark`."""
+        items = load_pending(conn, room_id)
+        return [item for item in items if item.seq not in self.seqs or item.seq in self.seqs[:mark]]
+
+
+def load_pending(conn: Connection, room_id: RoomId) -> list[StoredItem]:
+    """Return the items of a room that are not acknowledged, in order."""
+    return [decode_item(row) for row in outbox.pending(conn, room_id)]
+
+
+def _unsent_nodes(conn: Connection, room_id: RoomId) -> dict[CommitRef, int]:
+    """Return the items that carry nodes and are not acknowledged, by commit_ref."""
+    actions = ((item.seq, item.action) for item in load_pending(conn, room_id))
+    return {action.commit_ref: seq for seq, action in actions if isinstance(action, EventToSend) and action.commit_ref}
+
+
+def _nodes_before(state: RoomState, item: OutboxItem) -> tuple[CommitRef, ...]:
+    """Return the nodes that an item refers to: nobody could make anything of it before their events."""
+    if isinstance(item, EventToSend) and item.commit_ref:
+        return (state.graph.parent(item.commit_ref),) if item.commit_ref in state.graph else ()
+    if not isinstance(item, EventToSend | ToDeviceToSend):
+        return ()
+    try:
+        body = parse_body(parse_json_object(item.content))
+    except DMLSError:
+        return ()
+    if isinstance(body, VoteBody):
+        return (body.commit_ref,)
+    return (body.commit_ref,) if isinstance(body, WelcomeBody) and body.commit_ref is not None else ()
