@@ -184,6 +184,15 @@ class RoomMembership:
         """Lists every user of whom a member event is known, current or not."""
         return frozenset(self._members)
 
+    def past_events(self) -> tuple[MemberEvent, ...]:
+        """Lists the known member events that are not in the resolved state, by user and event ID."""
+        return tuple(
+            member.events[event_id]
+            for _, member in sorted(self._members.items())
+            for event_id in sorted(member.events)
+            if event_id != member.current
+        )
+
     def changed_users(self, older: RoomMembership) -> frozenset[UserId]:
         """Lists the users whose stored record differs between `older` and this value."""
         before = older._members

@@ -202,6 +202,12 @@ def test_event_id_with_other_contents_is_refused_and_changes_nothing(other: Memb
     assert room == state(JOINED)
 
 
+def test_past_events_are_those_outside_of_the_resolved_state() -> None:
+    room = state(ALICE_IN, INVITED, JOINED, LEFT).remember([BANNED])
+    assert room.past_events() == (BANNED, INVITED, JOINED)
+    assert room.with_changes({BOB: None}).past_events() == (BANNED, INVITED, JOINED, LEFT)
+
+
 def test_users_whose_record_changed() -> None:
     room = state(ALICE_IN, JOINED)
     assert room.changed_users(RoomMembership()) == {ALICE, BOB}
