@@ -11,7 +11,7 @@ from typing import Final
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final = {"conformance": "dmls.cli.conformance"}
+COMMANDS: Final = {"conformance": "dmls.cli.conformance", "serve": "dmls.cli.serve"}
 """Module of each command, in the order in which help lists them."""
 
 

@@ -85,6 +85,8 @@ class Answers:
         item = find_pending(self.session.env.store, answer.seq)
         if item is None or answer.seq in self._seen:
             return None
+        if not self.session.has(item.room_id):
+            return AnswerResult(AnswerOutcome.UNKNOWN)
         self._seen.add(answer.seq)
         is_event = isinstance(item.action, EventToSend)
         if is_event and not answer.is_refused and answer.event_id is None:

@@ -136,7 +136,7 @@ class Keeper:
         """Return what is known of a room, None if it was never told of.
 
         Raises:
-            CodecError, SealBroken, StoreError: the room cannot be loaded.
+            InternalError, SealBroken, StoreError: the room cannot be loaded.
         """
         with self._locked([room_id]) as held:
             state = open_engine(self.env, held[room_id]).state

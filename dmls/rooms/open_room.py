@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from dmls.engine.agent import Agent, OwnDevice
 from dmls.engine.room import RoomEngine
 from dmls.engine.state import RoomState
+from dmls.errors import CodecError, InternalError
 from dmls.forks.graph import Device
 from dmls.ids import RoomId, UserId
 from dmls.matrix.identifiers import server_of
@@ -60,13 +61,16 @@ def open_engine(env: Environment, room: OpenRoom) -> RoomEngine:
     """Return the room's engine, built from its records if it is not in memory.
 
     Raises:
-        CodecError: a record was not written by an engine.
+        InternalError: a record was not written by an engine.
         SealBroken: a secret record was altered or moved.
         StoreError: the store cannot be read.
     """
     if room.engine is None:
         nobody = Agent(env.server_name, env.is_service)
         records = env.store.read(lambda conn: list(load_records(conn, room.room_id)))
-        state = (RoomEngine.load(room.room_id, nobody, records) if records else RoomEngine.create(room.room_id, nobody)).state
+        try:
+            state = RoomEngine.load(room.room_id, nobody, records).state
+        except CodecError as error:
+            raise InternalError("a record of the room does not decode") from error
         room.engine = RoomEngine(replace(state, agent=agent_for(env, state)))
     return room.engine

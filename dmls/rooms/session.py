@@ -75,6 +75,10 @@ class Session:
         self._outgoing: list[_Outgoing] = []
         self._consumed: dict[KeyPackageRef, KeyPackageBundle] = {}
 
+    def has(self, room_id: RoomId) -> bool:
+        """Tell whether a room is one of the session's."""
+        return room_id in self._rooms
+
     def room(self, room_id: RoomId) -> OpenRoom:
         """Return a room of the session."""
         return self._rooms[room_id]
@@ -83,7 +87,7 @@ class Session:
         """Return a room's engine.
 
         Raises:
-            CodecError, SealBroken, StoreError: the room cannot be loaded.
+            InternalError, SealBroken, StoreError: the room cannot be loaded.
         """
         return open_engine(self.env, self._rooms[room_id])
 
@@ -102,7 +106,7 @@ class Session:
 
         Raises:
             DMLSError: the engine refuses the input; nothing has changed.
-            CodecError, SealBroken, StoreError: the room cannot be loaded.
+            InternalError, SealBroken, StoreError: the room cannot be loaded.
         """
         engine = self.engine(room_id)
         bundles = self._bundles(engine, happened, contents)
@@ -200,10 +204,9 @@ class Written:
     seqs: tuple[int, ...]
     """Numbers of the items that the session added."""
 
-    def before(self, conn: Connection, room_id: RoomId, mark: int) -> list[StoredItem]:
-        """Return the items of a room that are not acknowledged and were there when `Session.mark` gave `mark`."""
-        items = load_pending(conn, room_id)
-        return [item for item in items if item.seq not in self.seqs or item.seq in self.seqs[:mark]]
+    def was_there(self, item: StoredItem, mark: int) -> bool:
+        """Tell whether an item was in the outbox already when `Session.mark` gave `mark`."""
+        return item.seq not in self.seqs[mark:]
 
 
 def load_pending(conn: Connection, room_id: RoomId) -> list[StoredItem]:

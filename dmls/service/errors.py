@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from dmls.errors import DMLSError, InvalidArgumentError, NotFoundError, StateError
 
-__all__ = ["DeadlineError", "HostingDisabledError", "InvalidRequestError", "UnknownResourceError", "Violation"]
+__all__ = [
+    "DeadlineError",
+    "HostingDisabledError",
+    "InvalidItemError",
+    "InvalidRequestError",
+    "RequestIdReusedError",
+    "UnknownResourceError",
+    "Violation",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,22 @@ class InvalidRequestError(InvalidArgumentError):
         first, more = violations[0], len(violations) - 1
         super().__init__(f"{first.field}: {first.description}" + (f" (and {more} more)" if more else ""))
         self.violations = violations
+
+
+class InvalidItemError(InvalidRequestError):
+    """One item of a batch is wrong, and the batch is refused with it; reason and rule are those of the item's error."""
+
+    def __init__(self, field: str, error: DMLSError) -> None:
+        super().__init__(Violation(field, error.message))
+        self.rule = error.rule
+        vars(self).update(reason=error.reason, hint=error.hint)
+
+
+class RequestIdReusedError(InvalidArgumentError):
+    """The request id was used for another request."""
+
+    reason = "REQUEST_ID_REUSED"
+    hint = "Take a new request_id for each new request."
 
 
 class UnknownResourceError(NotFoundError):

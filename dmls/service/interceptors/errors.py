@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-import structlog
 
+from dmls.service.defects import log_defect
 from dmls.service.interceptors.around import AroundInterceptor, Call
 from dmls.service.interceptors.request_id import KEY, current_request_id
 from dmls.service.status import answer, to_status
@@ -16,7 +15,6 @@ from dmls.service.status import answer, to_status
 __all__ = ["ErrorInterceptor"]
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_log = structlog.get_logger("dmls.service.errors")
 
 
 class ErrorInterceptor(AroundInterceptor):
@@ -33,18 +31,9 @@ class ErrorInterceptor(AroundInterceptor):
             request_id = current_request_id()
             told = answer(error)
             if told.code is grpc.StatusCode.INTERNAL:
-                _log.error("defect", method=call.method, request_id=request_id, **_where(error))
+                log_defect(error, method=call.method, request_id=request_id)
             details = to_status(error, request_id).SerializeToString()
             try:
                 await call.context.abort(told.code, told.message, ((_DETAILS_KEY, details), (KEY, request_id)))
             except grpc.aio.AbortError as abort:
                 raise abort from None  # whoever logs the abort must not find the error behind it
-
-
-def _where(error: BaseException) -> dict[str, object]:
-    """Type and place of a defect. Not its text, and no values: they may hold what nobody may see."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return {
-        "type": type(error).__qualname__,
-        "frames": [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames],
-    }

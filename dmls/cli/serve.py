@@ -1,0 +1,56 @@
+"""`dmls serve`: run the service beside one homeserver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Directory of the database and the key file.")
+    ] = None,
+    server_name: Annotated[
+        str | None, typer.Option("--server-name", metavar="NAME", help="Name of the homeserver, as in its users' ids.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="ADDRESS", help="host:port of this machine, or unix:path. [default: 127.0.0.1:0]"),
+    ] = None,
+    hosting: Annotated[
+        bool | None,
+        typer.Option("--hosting/--no-hosting", help="Hold devices' keys, encrypt and decrypt for them. [default: no]"),
+    ] = None,
+    port_file: Annotated[
+        Path | None, typer.Option("--port-file", metavar="FILE", help="File that gets the ready line, too.")
+    ] = None,
+) -> None:
+    """Run the service beside one homeserver, until SIGTERM.
+
+    When it is ready it prints one line, {"listening": "127.0.0.1:PORT"}. Every option can also be given in the environment, as
+    DMLS_DATA, DMLS_SERVER_NAME, DMLS_LISTEN, DMLS_HOSTING and DMLS_PORT_FILE.
+    """
+    from pydantic import ValidationError
+
+    from dmls.service.app import serve as run
+    from dmls.service.config import Settings
+    from dmls.service.logs import configure_logs
+
+    given = {"data": data, "server_name": server_name, "listen": listen, "hosting": hosting, "port_file": port_file}
+    told: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings(**told)
+    except ValidationError as error:
+        for each in error.errors():
+            name = "--" + "-".join(str(part) for part in each["loc"]).replace("_", "-")
+            typer.echo(f"dmls: {name}: {each['msg'].removeprefix('Value error, ')}", err=True)
+        raise typer.Exit(2) from None
+    configure_logs()
+    run(settings)

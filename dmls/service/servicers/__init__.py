@@ -1,0 +1,1 @@
+"""The gRPC services: each RPC is handed to its handler, and nothing more."""
