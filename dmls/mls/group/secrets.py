@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from dmls.errors import InvalidCommitError, MacError
+from dmls.errors import DecryptionError, InvalidCommitError, MacError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
 from dmls.mls.crypto.secret import Secret
@@ -71,8 +71,14 @@ def regular_init(state: GroupState, last_path_secret: Secret | None) -> InitSecr
 
 
 def external_init(state: GroupState, kem_output: bytes) -> InitSecretStep:
-    """Take the init secret from the KEM of an external commit (RFC 9420, Section 8.3; XC-09); the parent is not touched."""
+    """Take the init secret from the KEM of an external commit (RFC 9420, Section 8.3; XC-09); the parent is not touched.
+
+    Raises:
+        DecryptionError: `kem_output` is no public key, or the epoch's external secret was deleted.
+    """
     suite = state.public.suite
+    if not state.secrets.external_secret:
+        raise DecryptionError("the epoch takes no external commits any more")
     pair = external_key_pair(suite, state.secrets.external_secret)
     secret = suite.export_external_init_open(pair.private_key, pair.public_key, kem_output)
     return lambda _context: (secret, state.init_state)

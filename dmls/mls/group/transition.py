@@ -117,17 +117,16 @@ def follow_commit(
     committer = LeafIndex(sender.leaf_index) if isinstance(sender, Member) else None
     proposals = resolve_proposals(group, commit, sender, limits)
     check_proposal_list(group, proposals, committer)
-    if commit.path is None and is_path_required(proposals):
-        raise InvalidCommitError("the path is missing", rule="CP-05")
+    path = commit.path
+    if path is None and is_path_required(proposals):
+        raise InvalidCommitError("the path is missing", rule="CP-05" if isinstance(sender, Member) else "XC-02")
     applied = apply_proposals(group, proposals, policy, now=now, limits=limits)
-    before = applied.tree
-    if committer is not None:
-        leaf_index = committer
-    else:
-        before, leaf_index = add_joiner(before, _joiner_leaf(commit))
-    tree = before
-    if commit.path is not None:
-        tree = _merge_judged_path(group, applied, before, leaf_index, commit.path, policy, is_external=committer is None)
+    tree = before = applied.tree
+    leaf_index = LeafIndex(0) if committer is None else committer
+    if path is not None:
+        if committer is None:
+            before, leaf_index = add_joiner(before, path.leaf_node)
+        tree = _merge_judged_path(group, applied, before, leaf_index, path, policy, is_external=committer is None)
     check_group_members(tree, applied.extensions, limits)
     confirmed = confirmed_transcript_hash(group.suite, group.interim_transcript_hash, content)
     return Transition(
@@ -139,12 +138,6 @@ def follow_commit(
         provisional_context(group, applied, tree),
         enter(group, applied, tree, confirmed, content.confirmation_tag),
     )
-
-
-def _joiner_leaf(commit: Commit) -> LeafNode:
-    if commit.path is None:
-        raise InvalidCommitError("an external commit needs a path", rule="XC-02")
-    return commit.path.leaf_node
 
 
 def _merge_judged_path(

@@ -128,7 +128,7 @@ def test_there_is_a_path(room: Room, outsider: Party) -> None:
     commit = content.content.content
     assert isinstance(commit, Commit)
     framed = replace(content.content, content=replace(commit, path=None))
-    with refusing("CP-05"):
+    with refusing("XC-02"):
         follow_commit(room.follower, replace(content, content=framed), ANYBODY)
 
 

@@ -20,12 +20,12 @@ from dmls.mls.group.transition import follow_commit
 from dmls.mls.messages.commit import Commit, HPKECiphertext, UpdatePath
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.leaf_node import CommitSource
-from dmls.mls.messages.message import AuthenticatedContent, ExternalSenderIndex, FramedContent, MLSMessage
+from dmls.mls.messages.message import AuthenticatedContent, ExternalSenderIndex, FramedContent, Member, MLSMessage
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ProposalBody, ReInit, Remove
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID
 from dmls.mls.messages.registry import WireFormat
 from dmls.mls.tree.treekem import StagedPath
-from tests.support.forge import forge_commit, forge_message
+from tests.support.forge import forge_commit, forge_message, sign_leaf
 from tests.support.groups import ANYBODY, Party, Room, fresh_update, refusing, room_of
 
 SUITE = cipher_suite(1)
@@ -287,9 +287,27 @@ def test_a_committer_has_a_leaf(room: Room) -> None:
     alice, bob, carol, *_ = room.members
     room.commit(alice, Remove(bob.leaf), leavers=[bob])
     bob.state = carol.state
-    framed = forge_message(bob, Commit((), None), alter=lambda content: replace(content, sender=type(content.sender)(1)))  # type: ignore[call-arg]
+    framed = forge_message(bob, Commit((), None), alter=lambda content: replace(content, sender=Member(1)))
     with refusing("FRM-04", carol):
         carol.receive(framed)
+    # Whoever skips the question of who signed is stopped all the same.
+    content = alice.stage().content
+    commit = content.content.content
+    assert isinstance(commit, Commit)
+    assert commit.path is not None
+    for index in (1, 99):
+        leaf = sign_leaf(SUITE, commit.path.leaf_node, alice.client, room.follower.context.group_id, index)
+        body = replace(commit, path=replace(commit.path, leaf_node=leaf))
+        unverified = replace(content, content=replace(content.content, sender=Member(index), content=body))
+        with refusing("LN-20"):
+            follow_commit(carol.state.public, unverified, ANYBODY)
+        leaf = sign_leaf(
+            SUITE, replace(leaf, signature_key=bob.client.signature_key), bob.client, room.follower.context.group_id, index
+        )
+        body = replace(commit, path=replace(commit.path, leaf_node=leaf))
+        unverified = replace(content, content=replace(content.content, sender=Member(index), content=body))
+        with refusing("CP-17"):
+            follow_commit(carol.state.public, unverified, ANYBODY)
 
 
 def test_an_epoch_that_cannot_be_numbered_is_refused(room: Room) -> None:
