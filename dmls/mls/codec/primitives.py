@@ -14,6 +14,7 @@ from dmls.errors import LengthError, TruncatedError, UnknownVariantError, UsageE
 __all__ = [
     "INTEGERS",
     "MAX_VECTOR",
+    "SHORT_PREFIXES",
     "Decoder",
     "Encoder",
     "decode_opaque",
@@ -28,6 +29,11 @@ __all__ = [
 MAX_VECTOR: Final = (1 << 30) - 1
 """Largest length in bytes that a length prefix can say (RFC 9420, Section 2.1.2)."""
 
+_ONE_OCTET: Final = 0x40
+
+SHORT_PREFIXES: Final = tuple(bytes((length,)) for length in range(_ONE_OCTET))
+"""The prefixes of one octet, which most are."""
+
 Decoder = Callable[[bytes, int, int], tuple[Any, int]]
 Encoder = Callable[[Any, list[bytes]], None]
 
@@ -38,8 +44,8 @@ def encode_length(length: int) -> bytes:
     Raises:
         LengthError: `length` exceeds 2^30 - 1.
     """
-    if length < 0x40:
-        return length.to_bytes(1, "big")
+    if length < _ONE_OCTET:
+        return SHORT_PREFIXES[length]
     if length < 0x4000:
         return (length | 0x4000).to_bytes(2, "big")
     if length <= MAX_VECTOR:
@@ -49,7 +55,8 @@ def encode_length(length: int) -> bytes:
 
 def encode_opaque(value: bytes) -> bytes:
     """Return `value` behind its length prefix."""
-    return encode_length(len(value)) + value
+    length = len(value)
+    return (SHORT_PREFIXES[length] if length < _ONE_OCTET else encode_length(length)) + value
 
 
 def read_length(data: bytes, pos: int, end: int) -> tuple[int, int]:
@@ -94,7 +101,8 @@ def decode_opaque(data: bytes, pos: int, end: int) -> tuple[bytes, int]:
 
 def write_opaque(value: bytes, out: list[bytes]) -> None:
     """Encode bytes behind their length prefix."""
-    out.append(encode_length(len(value)))
+    length = len(value)
+    out.append(SHORT_PREFIXES[length] if length < _ONE_OCTET else encode_length(length))
     out.append(value)
 
 
