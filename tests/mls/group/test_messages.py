@@ -34,11 +34,6 @@ PUBLIC, PRIVATE = WireFormat.PUBLIC_MESSAGE, WireFormat.PRIVATE_MESSAGE
 Spoil = Callable[[FramedContent], FramedContent]
 
 
-@pytest.fixture
-def room(rng: random.Random) -> Room:
-    return room_of(rng)[0]
-
-
 def private(message: bytes) -> PrivateMessage:
     body = decode(MLSMessage, message).body
     assert isinstance(body, PrivateMessage)

@@ -27,6 +27,7 @@ from dmls.mls.messages.registry import WireFormat
 from dmls.mls.tree.treekem import StagedPath
 from tests.support.forge import forge_commit, forge_message, sign_leaf
 from tests.support.groups import ANYBODY, Party, Room, fresh_update, refusing, room_of
+from tests.support.refusals import refuse_commit
 
 SUITE = cipher_suite(1)
 PATHS = Callable[[UpdatePath], UpdatePath]
@@ -39,24 +40,6 @@ def room(rng: random.Random) -> Room:
     for party in members:
         room.commit(party)
     return room
-
-
-@pytest.fixture
-def newcomer(rng: random.Random) -> Party:
-    return Party(SUITE, "newcomer", rng.randbytes)
-
-
-def refuse(room: Room, message: bytes, rule: str, *, in_public: bool = True) -> None:
-    """All receivers refuse; so does the follower, unless only a secret tells."""
-    for party in room.members[1:]:
-        with refusing(rule, party):
-            party.receive(message)
-    content = open_public_message(room.follower, decode(MLSMessage, message))
-    if in_public:
-        with refusing(rule):
-            follow_commit(room.follower, content, ANYBODY)
-    else:
-        follow_commit(room.follower, content, ANYBODY)
 
 
 def test_what_is_forged_without_a_breach_is_accepted(room: Room, newcomer: Party) -> None:
@@ -83,7 +66,7 @@ def test_a_path_is_there_where_it_must_be(room: Room, kind: str) -> None:
     }
     psks = [(psk.psk, b"key")] if kind == "remove and psk" else []
     proposals = [room.propose(bob, fresh_update(bob))] if kind == "update" else lists[kind]
-    refuse(room, forge_commit(alice, *proposals, with_path=False, psks=psks), "CP-05")
+    refuse_commit(room, forge_commit(alice, *proposals, with_path=False, psks=psks), "CP-05")
     assert alice.stage(*proposals, psks=lambda _: b"key").applied is not None
     sent = decode(MLSMessage, alice.stage(*proposals, psks=lambda _: b"key").message)
     commit = open_public_message(room.follower, sent).content.content
@@ -143,7 +126,7 @@ BREACHES: dict[str, tuple[str, PATHS]] = {
 
 @pytest.mark.parametrize(("rule", "breach"), list(BREACHES.values()), ids=list(BREACHES))
 def test_a_path_that_breaks_a_rule_is_refused(room: Room, rule: str, breach: PATHS) -> None:
-    refuse(room, forge_commit(room.members[0], alter_path=breach), rule)
+    refuse_commit(room, forge_commit(room.members[0], alter_path=breach), rule)
 
 
 def test_a_path_brings_keys_that_stand_nowhere(room: Room) -> None:
@@ -155,11 +138,11 @@ def test_a_path_brings_keys_that_stand_nowhere(room: Room) -> None:
     assert own is not None
     assert other is not None
     for key in (leaf.encryption_key, own.encryption_key, other.encryption_key):
-        refuse(room, forge_commit(alice, alter_path=in_node(1, encryption_key=key)), "UP-11")
-    refuse(
+        refuse_commit(room, forge_commit(alice, alter_path=in_node(1, encryption_key=key)), "UP-11")
+    refuse_commit(
         room, forge_commit(alice, alter_path=lambda path: in_node(1, encryption_key=path.nodes[0].encryption_key)(path)), "UP-11"
     )
-    refuse(
+    refuse_commit(
         room,
         forge_commit(alice, alter_path=lambda path: in_node(0, encryption_key=path.leaf_node.encryption_key)(path)),
         "UP-11",
@@ -169,7 +152,7 @@ def test_a_path_brings_keys_that_stand_nowhere(room: Room) -> None:
 def test_the_leaf_holds_the_parent_hash_of_the_path(room: Room) -> None:
     alice = room.members[0]
     for wrong in (b"", bytes(32)):
-        refuse(room, forge_commit(alice, alter_leaf=partial(replace, source=CommitSource(wrong))), "UP-09")
+        refuse_commit(room, forge_commit(alice, alter_leaf=partial(replace, source=CommitSource(wrong))), "UP-09")
 
 
 def test_path_secrets_are_those_of_the_public_keys(room: Room, rng: random.Random) -> None:
@@ -244,10 +227,10 @@ def test_whoever_is_unmerged_opens_the_path_with_its_leaf_key(room: Room, newcom
 
 def test_the_confirmation_tag_is_that_of_the_new_epoch(room: Room) -> None:
     alice = room.members[0]
-    refuse(room, forge_commit(alice, alter_tag=lambda tag: bytes(32)), "CP-10", in_public=False)
-    refuse(room, forge_commit(alice, alter_tag=lambda tag: tag[:-1]), "CRY-13")
-    refuse(room, forge_commit(alice, alter_tag=lambda tag: tag + b"\x00"), "CRY-13")
-    refuse(room, forge_commit(alice, alter_tag=lambda tag: b""), "CRY-13")
+    refuse_commit(room, forge_commit(alice, alter_tag=lambda tag: bytes(32)), "CP-10", in_public=False)
+    refuse_commit(room, forge_commit(alice, alter_tag=lambda tag: tag[:-1]), "CRY-13")
+    refuse_commit(room, forge_commit(alice, alter_tag=lambda tag: tag + b"\x00"), "CRY-13")
+    refuse_commit(room, forge_commit(alice, alter_tag=lambda tag: b""), "CRY-13")
 
 
 @pytest.mark.parametrize("step", [-1, 1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -12,115 +11,29 @@ import pytest
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
-from dmls.mls.group.external import create_external_commit
-from dmls.mls.group.follower import open_public_message
-from dmls.mls.group.leaf import create_key_package, default_capabilities
+from dmls.mls.group.leaf import create_key_package
 from dmls.mls.group.policy import Limits
 from dmls.mls.group.state import create_group
-from dmls.mls.group.transition import follow_commit
 from dmls.mls.group.validation import check_key_package
 from dmls.mls.messages.commit import Commit, UpdatePath
-from dmls.mls.messages.credential import X509Credential
-from dmls.mls.messages.extensions import Extension, RequiredCapabilities, make_extension
-from dmls.mls.messages.group_context import GroupContext
-from dmls.mls.messages.leaf_node import Capabilities, CommitSource, LeafNode, Lifetime, UpdateSource
+from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.leaf_node import CommitSource, LeafNode, Lifetime, UpdateSource
 from dmls.mls.messages.message import MLSMessage, PublicMessage
-from dmls.mls.messages.proposal import Add, GroupContextExtensions, Remove, Update
-from dmls.mls.messages.registry import GREASE_VALUES, ExtensionType
+from dmls.mls.messages.proposal import Add, Update
+from tests.support.breaches import APP, BREACHES, HARMLESS, Breach, keyed, same
 from tests.support.forge import (
-    TreeNode,
     forge_commit,
     forge_external_commit,
     forge_key_package,
     forge_message,
-    forge_welcome,
     sign_leaf,
 )
-from tests.support.groups import ALWAYS, ANYBODY, Party, Room, fresh_update, parties, refusing, room_of
+from tests.support.groups import ALWAYS, Party, Room, fresh_update, parties, refusing, room_of
+from tests.support.refusals import refuse_commit, refuse_update, spoilt_update
 
 SUITE = cipher_suite(1)
-APP = 0xF123
-Breach = Callable[[LeafNode], LeafNode]
-
-
-def capable(**changes: tuple[int, ...]) -> Breach:
-    return lambda leaf: replace(leaf, capabilities=replace(leaf.capabilities, **changes))
-
-
-def keyed(**keys: bytes) -> Breach:
-    return lambda leaf: replace(leaf, **keys)  # type: ignore[arg-type]
-
-
-def extended(*numbers: int, listed: tuple[int, ...] = ()) -> Breach:
-    return lambda leaf: replace(
-        leaf,
-        extensions=tuple(Extension(number, b"") for number in numbers),
-        capabilities=replace(leaf.capabilities, extensions=listed),
-    )
-
-
-def same(leaf: LeafNode) -> LeafNode:
-    return leaf
-
-
-BREACHES: dict[str, tuple[str, Breach]] = {
-    "unlisted extension": ("LN-05", extended(APP)),
-    "credential type not listed": ("LN-06", capable(credentials=())),
-    "only another credential type listed": ("LN-06", capable(credentials=(2, 3))),
-    "no version": ("LN-07", capable(versions=())),
-    "only another version": ("LN-07", capable(versions=(0, 2))),
-    "no cipher suite": ("LN-07", capable(cipher_suites=())),
-    "only another cipher suite": ("LN-07", capable(cipher_suites=(2, 3))),
-    "extension twice": ("LN-23", extended(APP, APP, listed=(APP,))),
-    "application_id twice": ("LN-23", extended(1, 1)),
-    "ratchet_tree in a leaf": ("LN-24", extended(ExtensionType.RATCHET_TREE)),
-    "required_capabilities in a leaf": ("LN-24", extended(ExtensionType.REQUIRED_CAPABILITIES)),
-    "external_pub in a leaf": ("LN-24", extended(ExtensionType.EXTERNAL_PUB, listed=(4,))),
-    "external_senders in a leaf": ("LN-24", extended(ExtensionType.EXTERNAL_SENDERS)),
-    "short encryption key": ("LN-25", lambda leaf: replace(leaf, encryption_key=leaf.encryption_key[:-1])),
-    "no encryption key": ("LN-25", keyed(encryption_key=b"")),
-    "encryption key of small order": ("LN-25", keyed(encryption_key=bytes(32))),
-    "empty certificate chain": (
-        "CRD-03",
-        lambda leaf: capable(credentials=(1, 2))(replace(leaf, credential=X509Credential(()))),
-    ),
-}
-HARMLESS: dict[str, Breach] = {
-    "nothing altered": same,
-    "GREASE everywhere": capable(
-        versions=(1, 0x0A0A),
-        cipher_suites=(1, 0x1A1A),
-        extensions=tuple(sorted(GREASE_VALUES)),
-        proposals=(0xEAEA,),
-        credentials=(1, 0x2A2A),
-    ),
-    "listed extension of no known meaning": extended(0x3A3A, APP, listed=(APP, 0x3A3A)),
-    "application_id": extended(ExtensionType.APPLICATION_ID),
-    "default types listed": capable(extensions=(1, 2, 3, 4, 5), proposals=(1, 2, 3, 4, 5, 6, 7)),
-}
 BY_BREACH = pytest.mark.parametrize(("rule", "breach"), [pytest.param(*BREACHES[name], id=name) for name in BREACHES])
 BY_HARMLESS = pytest.mark.parametrize("alteration", list(HARMLESS.values()), ids=list(HARMLESS))
-
-
-@pytest.fixture
-def newcomer(rng: random.Random) -> Party:
-    return Party(SUITE, "newcomer", rng.randbytes)
-
-
-@pytest.fixture
-def room(rng: random.Random) -> Room:
-    return room_of(rng)[0]
-
-
-def refuse_commit(room: Room, message: bytes, rule: str, **options: object) -> None:
-    """Every receiver refuses a commit, the follower too; nobody changes."""
-    receivers = room.members[1:]
-    for party in receivers:
-        with refusing(rule, party):
-            party.receive(message, **options)
-    with refusing(rule):
-        content = open_public_message(room.follower, decode(MLSMessage, message))
-        follow_commit(room.follower, content, ANYBODY, **options)  # type: ignore[arg-type]
 
 
 # Key packages
@@ -237,23 +150,6 @@ def test_lifetimes_that_are_too_long_are_refused(room: Room, newcomer: Party) ->
 
 
 # Updates
-
-
-def spoilt_update(party: Party, breach: Breach, *, group_id: bytes | None = None, index: int | None = None) -> Update:
-    made = fresh_update(party).leaf_node
-    group = party.state.public.context.group_id if group_id is None else group_id
-    return Update(sign_leaf(party.suite, breach(made), party.client, group, party.leaf if index is None else index))
-
-
-def refuse_update(room: Room, update: Update, rule: str) -> None:
-    """A proposal is only remembered; neither committing it nor a commit of it goes through."""
-    alice, bob, *_ = room.members
-    reference = room.propose(bob, update)
-    with refusing(rule, alice):
-        alice.stage(reference)
-    # Nothing can be sealed to an unsound key.
-    excluded = frozenset({bob.leaf}) if rule == "LN-25" else None
-    refuse_commit(room, forge_commit(alice, reference, excluded=excluded), rule)
 
 
 @BY_BREACH
@@ -381,176 +277,6 @@ def test_a_path_takes_nobodys_signature_key(room: Room) -> None:
     assert isinstance(opened.content.content, Commit)
     resigned = forge_message(alice, opened.content.content)
     refuse_commit(room, resigned, "LN-20")
-
-
-# What leaves must support
-
-
-FULL = Capabilities((1,), (1,), (APP,), (0xF00D,), (1, 0xF00E))
-REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (0xF00D, 1), (1, 0xF00E)))
-
-
-@pytest.mark.parametrize(
-    "missing", [{"extensions": ()}, {"proposals": ()}, {"credentials": (1,)}], ids=["extension", "proposal", "credential"]
-)
-def test_leaves_support_what_the_group_requires(rng: random.Random, missing: dict[str, tuple[int, ...]]) -> None:
-    members = parties(SUITE, "abc", rng, FULL)
-    room = Room(members[0], extensions=(REQUIRED,))
-    room.add(members[0], *members[1:])
-    refuse_lacking_leaf(room, rng, missing, "LN-03")
-    # The group may also come to require it later, and then of everybody who stays.
-    room = Room(parties(SUITE, "a", rng, FULL)[0])
-    lacking = parties(SUITE, "b", rng, replace(FULL, **missing))[0]
-    room.add(room.members[0], lacking)
-    change = GroupContextExtensions((REQUIRED,))
-    with refusing("LN-03", lacking):
-        lacking.receive(forge_commit(room.members[0], change))
-    with refusing("LN-03"):
-        room.members[0].stage(change)
-    room.commit(room.members[0], change, Remove(lacking.leaf), leavers=[lacking])
-
-
-def test_leaves_support_the_extensions_of_the_group(rng: random.Random) -> None:
-    members = parties(SUITE, "abc", rng, FULL)
-    room = Room(members[0], extensions=(Extension(APP, b"data"),))
-    room.add(members[0], *members[1:])
-    refuse_lacking_leaf(room, rng, {"extensions": ()}, "LN-04")
-    with refusing("LN-04"):
-        create_group(SUITE, b"g", parties(SUITE, "n", rng)[0].client, ALWAYS, rng.randbytes, extensions=(Extension(APP, b""),))
-
-
-def refuse_lacking_leaf(room: Room, rng: random.Random, missing: dict[str, tuple[int, ...]], rule: str) -> None:
-    """Whoever lacks something cannot be added, update, commit or join."""
-    breach = capable(**missing)
-    (newcomer,) = parties(SUITE, "n", rng, breach(sample_leaf(room)).capabilities)
-    alice, bob, *_ = room.members
-    package = newcomer.key_package()
-    with refusing(rule, alice):
-        alice.stage(Add(package))
-    refuse_commit(room, forge_commit(alice, Add(package)), rule)
-    refuse_commit(room, forge_commit(alice, alter_leaf=breach), rule)
-    refuse_update(room, spoilt_update(bob, breach), rule)
-    room.commit(alice)
-    info = alice.group_info()
-    refuse_commit(room, forge_external_commit(newcomer, room.follower, info), rule)
-    with refusing(rule):
-        create_external_commit(room.follower, info, newcomer.client, rng.randbytes)
-
-
-def sample_leaf(room: Room) -> LeafNode:
-    return next(leaf for _, leaf in room.follower.tree.members())
-
-
-def test_every_member_supports_every_credential_type_in_use(rng: random.Random) -> None:
-    both = default_capabilities((1,), credentials=(1, 2))
-    chain = X509Credential((b"certificate",))
-    (modern,) = parties(SUITE, "m", rng, both)
-    modern.client = replace(modern.client, credential=chain)
-    room, (alice, *_) = room_of(rng)
-    refuse_commit(room, forge_commit(alice, Add(modern.key_package())), "LN-10")
-    info = alice.group_info()
-    refuse_commit(
-        room, forge_external_commit(modern, room.follower, info, alter_leaf=lambda leaf: replace(leaf, credential=chain)), "LN-10"
-    )
-    with refusing("LN-10"):
-        create_external_commit(room.follower, info, modern.client, rng.randbytes)
-    # The other way round: who knows basic credentials only cannot join those who use others.
-    mixed = Room(parties(SUITE, "a", rng, both)[0])
-    mixed.add(mixed.members[0], modern)
-    (plain,) = parties(SUITE, "p", rng)
-    with refusing("LN-10"):
-        mixed.members[0].stage(Add(plain.key_package()))
-    with refusing("LN-10", modern):
-        modern.receive(forge_commit(mixed.members[0], Add(plain.key_package())))
-
-
-# Trees
-
-
-@pytest.fixture
-def invitation(room: Room, newcomer: Party) -> Callable[..., None]:
-    """Try to join with the Welcome of a commit whose tree was altered; nothing may be left of it."""
-    alice = room.members[0]
-    # Without a path, so that no parent hash covers the leaves that will be altered.
-    staged = alice.stage(Add(newcomer.key_package()))
-
-    def attempt(alter: Callable[[list[TreeNode]], list[TreeNode]], rule: str | None, **options: object) -> None:
-        assert staged.welcome is not None
-        welcome = forge_welcome(newcomer, alice, staged.welcome, alter_nodes=alter)
-        if rule is None:
-            newcomer.join(welcome, **options)  # type: ignore[arg-type]
-            return
-        bundles = dict(newcomer.bundles)
-        with refusing(rule):
-            newcomer.join(welcome, **options)  # type: ignore[arg-type]
-        assert newcomer.bundles == bundles
-        assert not newcomer.is_member
-
-    return attempt
-
-
-def at_carol(room: Room, breach: Breach, *, signer: Party | None = None) -> Callable[[list[TreeNode]], list[TreeNode]]:
-    """Alter the leaf of the third member, which is still that of its key package, and let it be signed."""
-    carol = room.members[2]
-
-    def alter(nodes: list[TreeNode]) -> list[TreeNode]:
-        leaf = nodes[2 * carol.leaf]
-        assert isinstance(leaf, LeafNode)
-        nodes[2 * carol.leaf] = sign_leaf(SUITE, breach(leaf), (signer or carol).client)
-        return nodes
-
-    return alter
-
-
-@BY_BREACH
-def test_a_tree_with_such_a_leaf_is_refused(room: Room, invitation: Callable[..., None], rule: str, breach: Breach) -> None:
-    # What a leaf says of credentials is compared with all others first.
-    invitation(at_carol(room, breach), "LN-10" if rule in {"LN-06", "CRD-03"} else rule)
-    invitation(at_carol(room, same), None)
-
-
-@BY_HARMLESS
-def test_a_tree_with_such_a_leaf_is_accepted(room: Room, invitation: Callable[..., None], alteration: Breach) -> None:
-    invitation(at_carol(room, alteration), None)
-
-
-def test_leaves_of_a_tree_are_signed_by_their_owners(room: Room, invitation: Callable[..., None]) -> None:
-    invitation(at_carol(room, same, signer=room.members[1]), "LN-02")
-
-
-def test_keys_of_a_tree_are_unique(room: Room, invitation: Callable[..., None]) -> None:
-    bob = room.follower.tree.leaf(room.members[1].leaf)
-    assert bob is not None
-    invitation(at_carol(room, keyed(encryption_key=bob.encryption_key)), "TR-31")
-    with_bobs_key = at_carol(room, keyed(signature_key=bob.signature_key), signer=room.members[1])
-    invitation(with_bobs_key, "TR-32")
-
-
-def test_lifetimes_of_a_tree_are_checked_where_a_time_is_given(room: Room, invitation: Callable[..., None]) -> None:
-    def expire(leaf: LeafNode) -> LeafNode:
-        return replace(leaf, source=Lifetime(1000, 2000))
-
-    invitation(at_carol(room, expire), "LN-13", now=2001 + 3600)
-    invitation(at_carol(room, expire), "LN-13", now=999 - 3600)
-    invitation(at_carol(room, lambda leaf: replace(leaf, source=Lifetime(2, 1))), "LN-14")
-    invitation(at_carol(room, expire), None, now=2000 + 3600)
-
-
-def test_what_a_newcomer_lacks_keeps_it_out(rng: random.Random) -> None:
-    """Whoever added it did not care; the newcomer itself does, before it looks at anybody else's leaf."""
-    members = parties(SUITE, "abc", rng, FULL)
-    for extension, rule in ((REQUIRED, "LN-03"), (Extension(APP, b""), "LN-04")):
-        room = Room(members[0])
-        (newcomer,) = parties(SUITE, "n", rng)
-        staged = members[0].stage(Add(newcomer.key_package()))
-        assert staged.welcome is not None
-
-        def require(context: GroupContext, extension: Extension = extension) -> GroupContext:
-            return replace(context, extensions=(extension,))
-
-        welcome = forge_welcome(newcomer, members[0], staged.welcome, alter_context=require)
-        with refusing(rule, *room.members):
-            newcomer.join(welcome)
 
 
 # What one makes oneself

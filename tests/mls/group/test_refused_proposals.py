@@ -12,10 +12,9 @@ import pytest
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
-from dmls.mls.group.follower import cache_proposal, open_public_message, sender_key
+from dmls.mls.group.follower import cache_proposal, sender_key
 from dmls.mls.group.policy import Limits
 from dmls.mls.group.process import open_message, receive_proposal
-from dmls.mls.group.transition import follow_commit
 from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.extensions import Extension, ExternalSender, ExternalSenders, make_extension
 from dmls.mls.messages.key_package import KeyPackage
@@ -32,35 +31,22 @@ from dmls.mls.messages.proposal import (
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import ExtensionType
 from tests.support.forge import forge_commit, forge_key_package, forge_message
-from tests.support.groups import ANYBODY, Party, Room, fresh_update, refusing, room_of
+from tests.support.groups import Party, Room, fresh_update, refusing
+from tests.support.refusals import refuse_commit
 
 SUITE = cipher_suite(1)
 NONCE = bytes(range(32))
 PSK = PreSharedKey(PreSharedKeyID(ExternalPSK(b"name"), NONCE))
 
 
-@pytest.fixture
-def room(rng: random.Random) -> Room:
-    return room_of(rng)[0]
-
-
-@pytest.fixture
-def newcomer(rng: random.Random) -> Party:
-    return Party(SUITE, "newcomer", rng.randbytes)
-
-
 def refuse(room: Room, proposals: Sequence[ProposalBody | ProposalReference], rule: str, *, with_path: bool = True) -> None:
     """Neither make nor accept a commit of a list by the first member."""
-    alice, *others = room.members
+    alice = room.members[0]
     with refusing(rule, alice):
         alice.stage(*proposals, psks=lambda _: b"key")
     psks = [(entry.psk, b"key") for entry in proposals if isinstance(entry, PreSharedKey) and len(entry.psk.psk_nonce) == 32]
     message = forge_commit(alice, *proposals, psks=psks, with_path=with_path)
-    for party in others:
-        with refusing(rule, party):
-            party.receive(message, psks=lambda _: b"key")
-    with refusing(rule):
-        follow_commit(room.follower, open_public_message(room.follower, decode(MLSMessage, message)), ANYBODY)
+    refuse_commit(room, message, rule, psks=lambda _: b"key")
 
 
 def accept(room: Room, proposals: Sequence[ProposalBody | ProposalReference], *leavers: Party) -> None:

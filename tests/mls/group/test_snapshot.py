@@ -24,11 +24,6 @@ from tests.support.groups import Party, Room, Store, fresh_update, refusing, roo
 SUITE = cipher_suite(1)
 
 
-@pytest.fixture
-def room(rng: random.Random) -> Room:
-    return room_of(rng)[0]
-
-
 @pytest.mark.parametrize("suite", CIPHER_SUITES, ids=lambda suite: f"suite{suite.id}")
 def test_a_state_with_everything_in_it_comes_back(suite: CipherSuite, rng: random.Random) -> None:
     room, (alice, bob, _) = room_of(rng, "abc", suite)
