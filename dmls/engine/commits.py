@@ -66,6 +66,8 @@ def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventR
     encoded = _inline(body.group_info)
     ref = genesis_ref(suite, encoded)
     if ref in draft.state.entries:
+        # Whoever relays the bytes under another name must not change what is known of the genuine event.
+        _check_author(event, draft.state.entries[ref].node.author)
         correct_node(draft, ref, facts_of(draft, event))
         return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
     group_info = decode(MLSMessage, encoded).body
@@ -125,6 +127,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     ref = commit_ref(suite, content)
     known = draft.state.entries.get(ref)
     if known is not None:
+        _check_author(event, known.node.author)
         correct_node(draft, ref, facts_of(draft, event))
         if ref not in draft.state.epochs and ref not in draft.state.expired:
             transition = follow_commit(_parent(draft, known.node.parent_ref).group, content, _POLICY)

@@ -124,11 +124,11 @@ class Service:
             StartError: something cannot be opened, or the address is taken.
         """
         loop = asyncio.get_running_loop()
-        self._outbox_changed, self._rooms_changed, self._claimed = Signal(loop), Signal(loop), Signal(loop)
+        self._outbox_changed, self._rooms_changed = Signal(loop), Signal(loop)
         core = await loop.run_in_executor(None, lambda: open_core(self._settings, self._note))
         self._calls = Calls(core)
         self._outbox = OutboxStream(self._calls, self._outbox_changed, keepalive_s=self._settings.keepalive_s)
-        self._workers = Workers(self._calls, rooms_changed=self._rooms_changed, claimed=self._claimed)
+        self._workers = Workers(self._calls, rooms_changed=self._rooms_changed)
         self._health = health_aio.HealthServicer()
         self._server = self._make_server(core)
         try:
@@ -168,7 +168,7 @@ class Service:
         )
         calls = self._calls
         device_pb2_grpc.add_DeviceServiceServicer_to_server(DeviceServicer(calls), server)
-        key_package_pb2_grpc.add_KeyPackageServiceServicer_to_server(KeyPackageServicer(calls, self._claimed), server)
+        key_package_pb2_grpc.add_KeyPackageServiceServicer_to_server(KeyPackageServicer(calls, self._workers), server)
         room_pb2_grpc.add_RoomServiceServicer_to_server(RoomServicer(calls, self._outbox), server)
         encryption_pb2_grpc.add_EncryptionServiceServicer_to_server(EncryptionServicer(calls), server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(calls), server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from devicestore import Connection, devices, key_packages
@@ -28,7 +29,26 @@ def first_stock(core: Core, device: Device, suites: Iterable[int], signature_pri
     ]
 
 
-def refill(core: Core, row: DeviceRow) -> int:
+def refill(core: Core, names: Iterable[tuple[str, str]]) -> int:
+    """Refill the stock of those devices, by user id and device id, that are hosted; return how many key packages were made.
+
+    Raises:
+        StoreError: the store cannot be read or written.
+    """
+    if not core.hosting:
+        return 0
+    return sum(_refill(core, row) for row in core.store.read(lambda conn: _hosted(conn, names)))
+
+
+def _hosted(conn: Connection, names: Iterable[tuple[str, str]]) -> list[DeviceRow]:
+    found = []
+    for user_id, device_id in names:
+        with contextlib.suppress(NotFound):
+            found.append(devices.get(conn, user_id, device_id))
+    return [row for row in found if row.custody is Custody.HOSTED]
+
+
+def _refill(core: Core, row: DeviceRow) -> int:
     """Bring the stock of a hosted device up again, and replace a last resort that was given out; return how many were made.
 
     Raises:
@@ -69,7 +89,7 @@ def refill_all(core: Core) -> int:
     if not core.hosting:
         return 0
     rows = core.store.read(lambda conn: devices.list_devices(conn, custody=Custody.HOSTED))
-    return sum(refill(core, row) for row in rows)
+    return sum(_refill(core, row) for row in rows)
 
 
 def _make(core: Core, device: Device, suite: int, secret: Secret, *, count: int, last_resort: bool) -> list[KeyPackageBundle]:

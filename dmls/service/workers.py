@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
@@ -14,7 +14,7 @@ from dmls.service.calls import Calls
 from dmls.service.core import Core
 from dmls.service.defects import log_defect
 from dmls.service.signals import Signal
-from dmls.service.stock import refill_all
+from dmls.service.stock import refill, refill_all
 
 __all__ = ["Workers", "purge"]
 
@@ -49,17 +49,17 @@ def purge(core: Core) -> int:
 class Workers:
     """The tasks of one service."""
 
-    def __init__(self, calls: Calls, *, rooms_changed: Signal, claimed: Signal) -> None:
+    def __init__(self, calls: Calls, *, rooms_changed: Signal) -> None:
         """Work for the service of `calls`.
 
         Args:
             calls: runs the work.
             rooms_changed: fired when a room may want to be woken at another time.
-            claimed: fired when key packages were given out.
         """
         self._calls = calls
         self._rooms_changed = rooms_changed
-        self._claimed = claimed
+        self._claimed: set[tuple[str, str]] = set()
+        self._was_claimed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -74,6 +74,11 @@ class Workers:
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def note_claims(self, names: Iterable[tuple[str, str]]) -> None:
+        """Note that key packages of devices, by user id and device id, were given out."""
+        self._claimed |= set(names)
+        self._was_claimed.set()
 
     async def _open_rooms(self) -> None:
         """Let every room do what fell due while the service was down; after that each says itself when it is to be woken."""
@@ -94,9 +99,17 @@ class Workers:
 
     async def _keep_stock(self) -> None:
         while True:
-            claimed = self._claimed.next
             await self._guarded(partial(refill_all, self._calls.core))
-            await _wait(claimed, _UPKEEP_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_UPKEEP_EVERY_S):
+                    await self._refill_claimed()
+
+    async def _refill_claimed(self) -> None:
+        while True:
+            await self._was_claimed.wait()
+            self._was_claimed.clear()
+            names, self._claimed = self._claimed, set()
+            await self._guarded(partial(refill, self._calls.core, names))
 
     async def _purge(self) -> None:
         while True:
