@@ -43,8 +43,8 @@ def default_capabilities(
 class Client:
     """What one device puts into its leaves: who it is, what it can do, and the key it signs with.
 
-    A `signature_private_key` that comes from `CipherSuite.signing_key` signs in half the time of raw bytes (suite 1: 21 us, not
-    41 us); `create` and `load` see to that.
+    A `signature_private_key` that comes from `CipherSuite.signing_key` signs in half the time of raw bytes; `create` and `load`
+    see to that.
     """
 
     credential: BasicCredential | X509Credential
