@@ -11,7 +11,7 @@ from typing import Final
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final = {"conformance": "dmls.cli.conformance", "serve": "dmls.cli.serve"}
+COMMANDS: Final = {"demo": "dmls.cli.demo", "serve": "dmls.cli.serve", "conformance": "dmls.cli.conformance"}
 """Module of each command, in the order in which help lists them."""
 
 

@@ -1,0 +1,140 @@
+"""`dmls demo`: starts everything, plays a recording, checks the outcome, and sums it up."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+import dmls
+from dmls.errors import InvalidArgumentError
+from dmls.tools.demo.checks import check_messages, check_room, find_difference, try_whole_stores
+from dmls.tools.demo.client_device import ClientProcess
+from dmls.tools.demo.homeserver import Homeserver, Name
+from dmls.tools.demo.kills import KillPlan
+from dmls.tools.demo.log import LogFolder
+from dmls.tools.demo.log_reader import read_log_folder
+from dmls.tools.demo.messages import DifferenceError
+from dmls.tools.demo.output import open_output
+from dmls.tools.demo.replay import Replay
+from dmls.tools.demo.service import ServiceProcess
+from dmls.tools.demo.story import Story
+from dmls.tools.demo.summary import show_summary
+
+__all__ = ["CLIENT_USERS", "Options", "default_log", "run_demo"]
+
+CLIENT_USERS = frozenset({"carol", "dan"})
+"""Whose devices keep their own keys; the others' are hosted."""
+_PATIENCE_S = 60.0
+"""How long the parties may take to agree after the recording's end, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run. `kills` is how often services are killed, `keep` keeps the data directories."""
+
+    log: Path
+    kills: int = 0
+    keep: bool = False
+    seed: int = 0
+
+
+def default_log() -> Path:
+    """Return the recording of the repository's examples.
+
+    Raises:
+        InvalidArgumentError: this is not a repository; an installed package does not have the examples.
+    """
+    folder = Path(dmls.__file__).resolve().parents[1] / "examples" / "room-logs" / "S1-figure1-v10"
+    if not folder.is_dir():
+        raise InvalidArgumentError("the examples are not installed with the package: name a recording with --log DIR")
+    return folder
+
+
+def run_demo(options: Options, console: Console) -> None:
+    """Play a recording.
+
+    Raises:
+        DifferenceError: something is not as it must be.
+        DMLSError: the recording cannot be read, or a party refuses what it must not.
+    """
+    folder = read_log_folder(options.log)
+    began = time.monotonic()
+    steps = folder.steps()
+    names = sorted({name for room in folder.rooms for name in room.servers})
+    plan = KillPlan(options.seed, options.kills, len(steps), names)
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(_data_folder(options, console))
+        output = stack.enter_context(open_output(console, len(steps)))
+        story = Story(output, steps[0].ts)
+        output.line(f"{folder.scenario}: {len(steps)} steps of {', '.join(names)}; carol and dan keep their own keys", "bold")
+        replay = stack.enter_context(_start(folder, data, plan, story))
+        for number, step in enumerate(steps):
+            plan.step = number
+            replay.play(step)
+        replay.run_out()
+        _finish(replay, plan)
+        try_whole_stores(replay)
+        heads = {room.room_id: check_room(replay, room) for room in folder.rooms}
+        check_messages(replay, heads)
+        show_summary(output, replay, heads, plan, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _data_folder(options: Options, console: Console) -> Iterator[Path]:
+    data = Path(tempfile.mkdtemp(prefix="dmls-demo-"))
+    try:
+        yield data
+    finally:
+        if options.keep:
+            console.print(f"the data directories are in {data}", highlight=False, soft_wrap=True)
+        else:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _start(folder: LogFolder, data: Path, plan: KillPlan, story: Story) -> Iterator[Replay]:
+    """Start a service beside each homeserver; clients start when they log in. All end with the block."""
+    with contextlib.ExitStack() as stack:
+        homeservers: dict[str, Homeserver] = {}
+        logs = {name: log for room in folder.rooms for name, log in room.servers.items()}
+        for name, log in sorted(logs.items()):
+            service = ServiceProcess(name, log.server_name, data / name, plan, partial(story.tell, name, style="red"))
+            stack.callback(service.stop)
+            homeservers[name] = Homeserver(name, log.server_name, service)
+        for homeserver in homeservers.values():
+            homeserver.service.wait_until_ready()
+
+        def make_client(homeserver: Homeserver, name: Name) -> ClientProcess:
+            user, device_id = name
+            client = ClientProcess(name, data / f"{user[1:].partition(':')[0]}-{device_id}", homeserver.service.address)
+            stack.callback(client.stop)
+            return client
+
+        yield Replay(folder, homeservers, make_client, CLIENT_USERS, story)
+
+
+def _finish(replay: Replay, plan: KillPlan) -> None:
+    """Wait until the rooms are as they must be, with every kill done.
+
+    Raises:
+        DifferenceError: they do not get there in time.
+    """
+    end = time.monotonic() + _PATIENCE_S
+    while plan.left or (problem := _problem(replay)) is not None:
+        if time.monotonic() > end:
+            raise DifferenceError("the services were not called often enough to be killed" if plan.left else problem or "")
+        replay.wait()
+
+
+def _problem(replay: Replay) -> str | None:
+    if not replay.mailbox.is_all_read:
+        return "somebody still waits for the epoch of a message"
+    return next((problem for room in replay.folder.rooms if (problem := find_difference(replay, room)) is not None), None)
