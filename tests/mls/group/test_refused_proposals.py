@@ -12,13 +12,15 @@ import pytest
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
+from dmls.mls.group.applied import apply_proposals
 from dmls.mls.group.follower import cache_proposal, sender_key
 from dmls.mls.group.policy import Limits
 from dmls.mls.group.process import open_message, receive_proposal
+from dmls.mls.group.proposals import ResolvedProposal
 from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.extensions import Extension, ExternalSender, ExternalSenders, make_extension
 from dmls.mls.messages.key_package import KeyPackage
-from dmls.mls.messages.message import ExternalSenderIndex, MLSMessage, NewMemberProposal
+from dmls.mls.messages.message import ExternalSenderIndex, Member, MLSMessage, NewMemberProposal
 from dmls.mls.messages.proposal import (
     Add,
     ExternalInit,
@@ -32,7 +34,7 @@ from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, Re
 from dmls.mls.messages.registry import ExtensionType
 from tests.support.forge import forge_commit, forge_key_package, forge_message
 from tests.support.groups import Party, Room, fresh_update, refusing
-from tests.support.refusals import refuse_commit
+from tests.support.refusals import refuse_commit, spoilt_update
 
 SUITE = cipher_suite(1)
 NONCE = bytes(range(32))
@@ -427,3 +429,12 @@ def test_a_newcomer_proposes_itself_and_nothing_else(room: Room, newcomer: Party
 def test_the_key_of_a_sender_is_that_of_its_place(room: Room) -> None:
     content = open_message(room.members[0].state, decode(MLSMessage, forge_message(room.members[1], PSK)))[0].content
     assert sender_key(room.follower, content) == room.members[1].client.signature_key
+
+
+def test_an_update_of_a_blank_leaf_is_refused_whoever_let_it_pass(room: Room) -> None:
+    """A genuine proposal cannot come from a blank leaf; one that was never verified can."""
+    alice, bob, *_ = room.members
+    room.commit(alice, Remove(bob.leaf), leavers=[bob])
+    update = spoilt_update(room.members[1], lambda leaf: leaf, index=1)
+    with refusing("PR-05"):
+        apply_proposals(room.follower, [ResolvedProposal(update, Member(1))], ANYBODY)
