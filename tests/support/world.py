@@ -218,8 +218,12 @@ class World:
             self.settle(party)
         return effects
 
+    def _tell(self, party: Party, happened: Input) -> None:
+        self.step(party, happened)
+
     def settle(self, party: Party) -> None:
         """Let a party do all that is due now."""
+        effects = Effects()
         for _ in range(20):
             effects = self.step(party, Tick())
             if not effects.outbox and not effects.changes:
@@ -258,7 +262,7 @@ class World:
         elif isinstance(item, BlobToUpload):
             self.blobs[item.sha256] = item.data
         elif isinstance(item, BlobWanted):
-            self.at(self.now, lambda: self.step(party, BlobProvided(self.blobs[item.sha256])) and None)
+            self.at(self.now, lambda: self._tell(party, BlobProvided(self.blobs[item.sha256])))
 
     def _sent(self, party: Party, item: EventToSend, event_id: EventId, content: dict[str, Any]) -> None:
         self.step(party, OutboxAnswered(item.commit_ref, event_id))
@@ -271,7 +275,7 @@ class World:
         message_id = hashlib.sha256(item.content + item.device_id.encode()).hexdigest()
         message = ToDeviceReceived(message_id, item.sender, item.user_id, item.device_id, json.loads(item.content))
         ts = self.now if owner.server == party.server else self._arrival(party.server, owner.server)
-        self.at(ts, lambda: self.step(owner, message) and None)
+        self.at(ts, lambda: self._tell(owner, message))
 
     def _claim(self, party: Party, item: ClaimWanted) -> None:
         provided: dict[Device, bytes | None] = {}
