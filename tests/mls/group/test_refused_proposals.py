@@ -33,7 +33,7 @@ from dmls.mls.messages.proposal import (
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import ExtensionType
 from tests.support.forge import forge_commit, forge_key_package, forge_message
-from tests.support.groups import Party, Room, fresh_update, refusing
+from tests.support.groups import ANYBODY, Party, Room, fresh_update, refusing
 from tests.support.refusals import refuse_commit, spoilt_update
 
 SUITE = cipher_suite(1)
