@@ -30,7 +30,7 @@ def _versions_in(pattern: str, regex: str) -> set[Version]:
 def test_the_generated_stubs_and_the_floor_of_grpcio_agree() -> None:
     made_by = _versions_in("*_pb2_grpc.py", r"GRPC_GENERATED_VERSION = '([^']+)'")
     assert made_by == {_bound("grpcio-tools", "==")}
-    for name in ("grpcio", "grpcio-status", "grpcio-health-checking", "grpcio-reflection"):
+    for name in ("grpcio", "grpcio-health-checking", "grpcio-reflection"):
         assert {_bound(name, ">=")} == made_by
 
 
