@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from dmls.v1 import room_pb2
 from tests.service.loopback import run
+from tests.service.recording import bytes_of, changed, newcomer, of_kind, put_bytes, recording, with_content
 from tests.service.scene import ROOM, Home, World, refused, running, two_homes
 
 ALICE, DAN = "@alice:hs1", "@dan:hs2"
@@ -21,49 +21,9 @@ DUPLICATE, CORRECTED = room_pb2.INGEST_OUTCOME_DUPLICATE, room_pb2.INGEST_OUTCOM
 REJECTED, IGNORED = room_pb2.INGEST_OUTCOME_REJECTED, room_pb2.INGEST_OUTCOME_IGNORED
 
 
-@asynccontextmanager
-async def recorded(folder: Path) -> AsyncIterator[tuple[World, Home, list[room_pb2.RoomEvent]]]:
-    """A room's events (genesis, commits, a message), and a service of another server that has seen only the room's state."""
-    async with two_homes(folder / "told") as world, running(folder / "new", "hs3") as fresh:
-        hs1, hs2 = world.homes.values()
-        await hs1.register(ALICE)
-        await hs2.register(DAN)
-        await world.join(ALICE)
-        await world.settle()
-        await world.join(DAN)
-        await world.settle()
-        await world.say(DAN, "hello")
-        fresh.members = hs1.members
-        await fresh.tell_state()
-        yield world, fresh, list(world.timeline.values())
-
-
-def changed(event: room_pb2.RoomEvent, **fields: Any) -> room_pb2.RoomEvent:
-    copy = room_pb2.RoomEvent()
-    copy.CopyFrom(event)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
-
-
-def with_content(event: room_pb2.RoomEvent, change: Callable[[dict[str, Any]], None]) -> room_pb2.RoomEvent:
-    content = json.loads(event.content)
-    change(content)
-    return changed(event, event_id=event.event_id + "x", content=json.dumps(content).encode())
-
-
-def bytes_of(content: dict[str, Any], field: str) -> bytearray:
-    text = content[field]["inline"]
-    return bytearray(base64.b64decode(text + "=" * (-len(text) % 4)))
-
-
-def put_bytes(content: dict[str, Any], field: str, data: bytes) -> None:
-    content[field] = {"inline": base64.b64encode(data).decode().rstrip("=")}
-
-
 def flip(field: str, position: int) -> Callable[[dict[str, Any]], None]:
     def change(content: dict[str, Any]) -> None:
-        data = bytes_of(content, field)
+        data = bytearray(bytes_of(content, field))
         data[position] ^= 1
         put_bytes(content, field, bytes(data))
 
@@ -71,15 +31,11 @@ def flip(field: str, position: int) -> Callable[[dict[str, Any]], None]:
 
 
 def cut(field: str) -> Callable[[dict[str, Any]], None]:
-    return lambda content: put_bytes(content, field, bytes(bytes_of(content, field)[:-3]))
-
-
-def of_kind(events: list[room_pb2.RoomEvent], kind: str) -> room_pb2.RoomEvent:
-    return next(event for event in events if json.loads(event.content)["kind"] == kind)
+    return lambda content: put_bytes(content, field, bytes_of(content, field)[:-3])
 
 
 def foreign_group(content: dict[str, Any]) -> None:
-    data = bytes(bytes_of(content, "group_info")).replace(b"!room:hs1", b"!moor:hs1")
+    data = bytes_of(content, "group_info").replace(b"!room:hs1", b"!moor:hs1")
     put_bytes(content, "group_info", data)
 
 
@@ -89,7 +45,7 @@ async def graph_of(home: Home) -> room_pb2.GetEpochGraphResponse:
 
 def test_events_in_order_are_processed_once(tmp_path: Path) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (_, fresh, events):
+        async with newcomer(tmp_path) as (fresh, events):
             results = await fresh.ingest(*events)
             assert {result.outcome for result in results} == {PROCESSED}
             assert [result.kind for result in results] == [
@@ -110,7 +66,7 @@ def test_events_in_order_are_processed_once(tmp_path: Path) -> None:
 
 def test_events_in_the_wrong_order_wait_for_each_other(tmp_path: Path) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (_, fresh, events):
+        async with newcomer(tmp_path) as (fresh, events):
             (message,) = await fresh.ingest(events[2])
             (commit,) = await fresh.ingest(events[1])
             assert (message.outcome, commit.outcome) == (PARKED, PARKED)
@@ -131,7 +87,7 @@ def test_events_in_the_wrong_order_wait_for_each_other(tmp_path: Path) -> None:
 
 def test_a_batch_in_any_order_says_what_became_of_each_in_the_end(tmp_path: Path) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (_, fresh, events):
+        async with newcomer(tmp_path) as (fresh, events):
             results = await fresh.ingest(*reversed(events))
             assert {result.outcome for result in results} == {PROCESSED}
 
@@ -159,7 +115,7 @@ def test_a_bad_event_is_rejected_and_changes_nothing(
     tmp_path: Path, kind: str, spoil: Callable[[dict[str, Any]], None], reason: str
 ) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (_, fresh, events):
+        async with newcomer(tmp_path) as (fresh, events):
             before = [event for event in events if json.loads(event.content)["kind"] != kind][:1] if kind != "genesis" else []
             await fresh.ingest(*before)
             graph = await graph_of(fresh)
@@ -180,7 +136,7 @@ def test_a_bad_event_is_rejected_and_changes_nothing(
 @pytest.mark.parametrize("genuine_first", [True, False])
 def test_an_event_under_anothers_name_is_rejected(tmp_path: Path, genuine_first: bool) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (_, fresh, events):
+        async with newcomer(tmp_path) as (fresh, events):
             if genuine_first:
                 await fresh.ingest(*events)
             stolen = [changed(event, sender="@mallory:hs3", event_id=event.event_id + "x") for event in events]
@@ -199,7 +155,7 @@ def test_an_event_under_anothers_name_is_rejected(tmp_path: Path, genuine_first:
 
 def test_a_bad_item_fails_none_of_the_others(tmp_path: Path) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (_, fresh, events):
+        async with newcomer(tmp_path) as (fresh, events):
             nameless = changed(events[0], event_id="")
             not_json = changed(events[0], event_id="$bad", content=b"{")
             too_many = changed(events[0], event_id="$many")
@@ -256,13 +212,12 @@ def test_member_events_decide_which_joins_are_spent(tmp_path: Path) -> None:
 
 def test_events_may_come_before_the_rooms_state(tmp_path: Path) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (world, _, events), running(tmp_path / "early", "hs4") as early:
-            assert {result.outcome for result in await early.ingest(*events)} == {PROCESSED}
-            early.members = world.homes["hs1"].members
+        recorded = await recording()
+        async with running(tmp_path, "hs4") as early:
+            assert {result.outcome for result in await early.ingest(*recorded.events)} == {PROCESSED}
+            early.members = recorded.members
             await early.tell_state()
-            assert (await early.room()).room.head.pointer.commit_ref == (
-                await world.homes["hs1"].room()
-            ).room.head.pointer.commit_ref
+            assert (await early.room()).room.head.pointer.commit_ref == recorded.head
 
     run(main())
 
@@ -304,7 +259,7 @@ def test_to_device_messages_are_judged_one_by_one(tmp_path: Path) -> None:
 
 def test_a_repeated_request_gets_the_first_answer(tmp_path: Path) -> None:
     async def main() -> None:
-        async with recorded(tmp_path) as (_, fresh, events):
+        async with newcomer(tmp_path) as (fresh, events):
             first = await fresh.ingest(*events, request_id="r1")
             assert await fresh.ingest(*events, request_id="r1") == first
             assert {result.outcome for result in first} == {PROCESSED}

@@ -54,17 +54,19 @@ def ingest_events(core: Core, request: room_pb2.IngestEventsRequest, record: Rec
     results: list[room_pb2.IngestResult] = [_IGNORED] * len(events)
     wanted = [position for position, event in enumerate(events) if not _settle_form(core, results, position, event)]
 
-    def work(session: Session) -> None:
-        places: dict[tuple[str, str], list[int]] = {}
+    def work(session: Session) -> Session:
+        for position in wanted:
+            results[position] = _guarded(_ingest_event, session, events[position])
+        return session
+
+    def finish(conn: Connection, _written: Written, session: Session) -> room_pb2.IngestEventsResponse:
+        # What one event waited for may have come with another, or lain in the store.
+        unparked = {(room_id, event_id): result for room_id, event_id, result in session.unparked}
         for position in wanted:
             event = events[position]
-            results[position] = _guarded(_ingest_event, session, event)
-            places.setdefault((event.room_id, event.event_id), []).append(position)
-        for room_id, event_id, result in session.unparked:
-            for position in places.get((room_id, event_id), ()):
-                results[position] = to_ingest_result(session.state(room_id), event_id, result)
-
-    def finish(conn: Connection, _written: Written, _nothing: None) -> room_pb2.IngestEventsResponse:
+            result = unparked.get((RoomId(event.room_id), event.event_id))
+            if result is not None and results[position].outcome == room_pb2.INGEST_OUTCOME_PARKED:
+                results[position] = to_ingest_result(session.state(RoomId(event.room_id)), event.event_id, result)
         answer = room_pb2.IngestEventsResponse(results=results)
         record(conn, answer)
         return answer
