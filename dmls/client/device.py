@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Self
 from devicestore import Connection, blobs, key_package_secrets, outbox
 from devicestore.errors import NotFound
 from dmls.client.channel import ServiceChannel
+from dmls.client.failures import CallError
+from dmls.client.home import HomeService
 from dmls.client.store import load_or_make_device, open_client_store
 from dmls.engine.effects import (
     BlobWanted,
@@ -45,20 +47,18 @@ from dmls.engine.inputs import (
 )
 from dmls.engine.state import RoomState
 from dmls.errors import NotFoundError
-from dmls.forks.graph import Device
 from dmls.ids import DeviceId, EventId, RoomId, UserId
 from dmls.matrix.bodies import Payload
 from dmls.matrix.identifiers import server_of
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.suites import cipher_suite
-from dmls.mls.messages.message import encode_message
 from dmls.rooms.answers import Answer, AnswerResult, Answers
 from dmls.rooms.environment import Clock
 from dmls.rooms.keeper import Keeper
 from dmls.rooms.key_packages import keep_secrets, make_bundles
 from dmls.rooms.outbox import BlobToStore, StoredItem, decode_item
 from dmls.rooms.session import Session, Written, load_pending
-from dmls.v1 import common_pb2, device_pb2, key_package_pb2
+from dmls.v1 import common_pb2
 
 __all__ = ["STOCK", "ClientDevice", "Encrypted", "system_clock"]
 
@@ -108,11 +108,12 @@ class ClientDevice:
             StateError: the store is another device's.
             StoreError: it cannot be opened.
         """
-        self._clock, self._random, self._channel = clock, random, channel
+        self._clock, self._random = clock, random
         self._server = server_of(user_id)
         self._store = open_client_store(folder)
         try:
             self.device = load_or_make_device(self._store, user_id, device_id, cipher_suite(_SUITE), clock(), random)
+            self._home = HomeService(channel, self.device, _SUITE)
             self._keeper = Keeper(self._store, self._server, is_service=False, clock=clock, random=random)
             for room_id in self._keeper.all_rooms():
                 self._keeper.wake(room_id)
@@ -146,27 +147,23 @@ class ClientDevice:
         Raises:
             DMLSError: the service refused them or cannot be reached.
         """
-        user_id, device_id = self.device.user_id, self.device.device_id
-        asked = key_package_pb2.GetKeyPackageStatusRequest(user_id=user_id, device_id=device_id)
-        status = self._channel.call(asked, key_package_pb2.GetKeyPackageStatusResponse).status
-        suite = next((each for each in status.suites if each.cipher_suite == _SUITE), key_package_pb2.SuiteStatus())
-        missing = max(count - suite.available, 0)
-        wants_last_resort = not suite.has_last_resort or suite.last_resort_used
-        if not missing and not wants_last_resort:
+        shortage = self._home.find_shortage(count)
+        if not shortage:
             return 0
+        user_id = self.device.user_id
         own = self._keeper.people.find([user_id])[user_id].hosted(_SUITE)[self.device]
         now = self._clock()
-        bundles = make_bundles(own, cipher_suite(_SUITE), now, self._random, count=missing, last_resort=wants_last_resort)
+        bundles = make_bundles(
+            own, cipher_suite(_SUITE), now, self._random, count=shortage.one_time, last_resort=shortage.last_resort
+        )
 
         def keep(conn: Connection) -> None:
             key_package_secrets.purge(conn, now_ms=now)
             keep_secrets(conn, self.device, bundles)
 
         self._store.write(keep).result()
-        encoded = [encode_message(bundle.key_package) for bundle in bundles]
-        request = key_package_pb2.UploadKeyPackagesRequest(user_id=user_id, device_id=device_id, key_packages=encoded)
-        self._channel.call(request, key_package_pb2.UploadKeyPackagesResponse)
-        return len(encoded)
+        self._home.upload(bundles)
+        return len(bundles)
 
     # What the homeserver tells
 
@@ -202,21 +199,20 @@ class ClientDevice:
         Raises:
             DMLSError: the service cannot be reached.
         """
-        self.change_device_lists(self._fetch_list(user) for user in users if server_of(user) == self._server)
+        now = self._clock()
+        self.change_device_lists(self._home.fetch_list(user, now) for user in users if server_of(user) == self._server)
 
-    def provide_key_packages(self, seq: int, provided: KeyPackagesProvided) -> bool:
-        """Take key packages of other homeservers' users that item `seq` asked for; False if it was answered before."""
-        item = self._item(seq)
-        if item is None or not isinstance(item.action, ClaimWanted):
-            return False
-        self._keeper.transact([item.room_id], lambda session: session.step(item.room_id, provided))
-        self.answer(seq, None)
-        return True
+    def provide_key_packages(self, seq: int, provided: KeyPackagesProvided) -> AnswerResult:
+        """Take key packages of other homeservers' users, all that item `seq` asked for; the item is thereby done."""
+        return self._answer(Answer(seq, None, False, b"provided"), provided)
 
     # What the device wants of its homeserver
 
     def pending(self) -> list[StoredItem]:
-        """Return what the homeserver is to do, in order, after doing what the device can do itself."""
+        """Return what the homeserver is to do, in order, after doing what the device can do itself.
+
+        What it cannot do because its service is out of reach is tried again next time.
+        """
         self.pass_time()
         while True:
             served = len(self._served)
@@ -227,20 +223,7 @@ class ClientDevice:
     def answer(self, seq: int, event_id: EventId | None, *, is_refused: bool = False) -> AnswerResult:
         """Tell what became of an item: done, a room event under an event id, or finally refused."""
         record = b"refused" if is_refused else b"sent " + (event_id or "").encode()
-        answer = Answer(seq, event_id, is_refused, record)
-        item = self._item(seq)
-        rooms = [] if item is None else [item.room_id]
-
-        def work(session: Session) -> tuple[Answers, list[tuple[Answer, AnswerResult | None]]]:
-            answers = Answers(session)
-            return answers, answers.take([answer])
-
-        def finish(
-            conn: Connection, _written: Written, taken: tuple[Answers, list[tuple[Answer, AnswerResult | None]]]
-        ) -> list[AnswerResult]:
-            return taken[0].store(conn, taken[1])
-
-        return self._keeper.transact(rooms, work, finish)[0]
+        return self._answer(Answer(seq, event_id, is_refused, record))
 
     def pass_time(self) -> None:
         """Do what is due."""
@@ -312,67 +295,58 @@ class ClientDevice:
     def _serve(self, item: StoredItem) -> StoredItem | None:
         """Do what the device can do of an item itself; return what remains for the homeserver, None if nothing does."""
         action = item.action
-        if isinstance(action, ClaimWanted):
-            own = tuple(device for device in action.devices if device.server == self._server)
-            if own and item.seq not in self._served:
-                self._step(item.room_id, self._claim(item, own, action.cipher_suite))
-            remaining = tuple(device for device in action.devices if device.server != self._server)
-            return self._rest(item, replace(action, devices=remaining), is_done=not remaining)
-        if isinstance(action, DeviceListsWanted):
-            if item.seq not in self._served:
-                self.change_device_lists(self._fetch_list(user) for user in action.users if server_of(user) == self._server)
-            others = tuple(user for user in action.users if server_of(user) != self._server)
-            return self._rest(item, DeviceListsWanted(others), is_done=not others)
+        try:
+            if isinstance(action, ClaimWanted):
+                return self._serve_claim(item, action)
+            if isinstance(action, DeviceListsWanted):
+                return self._serve_lists(item, action)
+        except CallError:
+            return None
         return item
 
-    def _rest(self, item: StoredItem, action: ClaimWanted | DeviceListsWanted, *, is_done: bool) -> StoredItem | None:
+    def _serve_claim(self, item: StoredItem, action: ClaimWanted) -> StoredItem | None:
+        own = tuple(device for device in action.devices if device.server == self._server)
+        others = tuple(device for device in action.devices if device.server != self._server)
+        if own and item.seq not in self._served:
+            name = f"{self.device.user_id} {self.device.device_id} {item.seq} {item.created_at_ms}"
+            claimed = self._home.claim(own, item.room_id, hashlib.sha256(name.encode()).hexdigest())
+            self._step(item.room_id, claimed)
+        return self._rest(item, ClaimWanted(others, action.cipher_suite) if others else None)
+
+    def _serve_lists(self, item: StoredItem, action: DeviceListsWanted) -> StoredItem | None:
+        if item.seq not in self._served:
+            self.refresh_device_lists(action.users)
+        others = tuple(user for user in action.users if server_of(user) != self._server)
+        return self._rest(item, DeviceListsWanted(others) if others else None)
+
+    def _rest(self, item: StoredItem, action: ClaimWanted | DeviceListsWanted | None) -> StoredItem | None:
         self._served.add(item.seq)
-        if is_done:
+        if action is None:
             self.answer(item.seq, None)
             return None
         return replace(item, action=action)
-
-    def _claim(self, item: StoredItem, devices: Sequence[Device], suite: int) -> KeyPackagesProvided:
-        wanted: dict[UserId, list[DeviceId]] = {}
-        for device in devices:
-            wanted.setdefault(device.user_id, []).append(device.device_id)
-        # Asked again after a crash, the service gives the same packages again.
-        name = f"{self.device.user_id} {self.device.device_id} {item.seq} {item.created_at_ms}"
-        request = key_package_pb2.ClaimKeyPackagesRequest(
-            request_id=hashlib.sha256(name.encode()).hexdigest(),
-            targets=[key_package_pb2.ClaimTarget(user_id=user, device_ids=ids) for user, ids in wanted.items()],
-            cipher_suites=[suite],
-            room_id=item.room_id,
-            requester=self.device.user_id,
-        )
-        claims = self._channel.call(request, key_package_pb2.ClaimKeyPackagesResponse).users
-        found = {(claim.user_id, each.device_id): each.key_package for claim in claims for each in claim.devices}
-        return KeyPackagesProvided({device: found.get((device.user_id, device.device_id)) or None for device in devices})
-
-    def _fetch_list(self, user: UserId) -> DeviceListChanged:
-        now = self._clock()
-        request = device_pb2.ListDevicesRequest(user_id=user, include_deleted=True)
-        devices: list[device_pb2.Device] = []
-        while True:
-            page = self._channel.call(request, device_pb2.ListDevicesResponse)
-            devices += page.devices
-            if not page.next_page_token:
-                break
-            request.page_token = page.next_page_token
-        present = [device for device in devices if not device.HasField("delete_time")]
-        listed = [
-            Device(user, DeviceId(device.device_id), key.public_key)
-            for device in present
-            for key in device.signature_keys
-            if _SUITE in key.cipher_suites
-        ]
-        version = max((device.version for device in devices), default=0)
-        return DeviceListChanged(user, version, now, tuple(sorted(listed)))
 
     # The store
 
     def _step(self, room_id: RoomId, happened: Input) -> None:
         self._keeper.transact([room_id], lambda session: session.step(room_id, happened))
+
+    def _answer(self, answer: Answer, happened: Input | None = None) -> AnswerResult:
+        """Store an answer together with what it lets happen in the item's room."""
+        item = self._item(answer.seq)
+
+        def work(session: Session) -> tuple[Answers, list[tuple[Answer, AnswerResult | None]]]:
+            answers = Answers(session)
+            if item is not None and happened is not None:
+                session.step(item.room_id, happened)
+            return answers, answers.take([answer])
+
+        def finish(
+            conn: Connection, _written: Written, taken: tuple[Answers, list[tuple[Answer, AnswerResult | None]]]
+        ) -> AnswerResult:
+            return taken[0].store(conn, taken[1])[0]
+
+        return self._keeper.transact([] if item is None else [item.room_id], work, finish)
 
     def _items(self) -> list[StoredItem]:
         rows = self._store.read(lambda conn: outbox.read_after(conn, 0, _MOST_ITEMS))
