@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from dmls.ids import CommitRef, DeviceId, RoomId, UserId
 from dmls.matrix.events import Membership
+from dmls.tools.demo.differences import DifferenceError
 from dmls.tools.demo.homeserver import Homeserver, Name
-from dmls.tools.demo.log import RoomLog
-from dmls.tools.demo.messages import DifferenceError, Message
+from dmls.tools.demo.log import LogFolder, PartitionLine, RoomLog
+from dmls.tools.demo.messages import Message
 from dmls.tools.demo.names import device_text, devices_text, user_text
 from dmls.tools.demo.parties import Party
 from dmls.tools.demo.replay import Replay
 from dmls.v1 import room_pb2
 
-__all__ = ["Head", "check_messages", "check_room", "find_difference", "heads", "try_whole_stores"]
+__all__ = ["Head", "check_messages", "check_recording", "check_room", "find_difference", "heads", "try_whole_stores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,9 @@ class Head:
     """Where a party stands in a room."""
 
     party: str
+    """For people."""
+    device: Name | None
+    """None for a service."""
     commit_ref: CommitRef
     epoch: int
     epoch_id: bytes
@@ -35,10 +39,10 @@ def heads(replay: Replay, room: RoomLog) -> list[Head]:
     found = []
     for server in replay.homeservers.values():
         if (server.service.name, room.room_id) in server.told:
-            found.append(_head(server.service, room.room_id))
+            found.append(_head(server.service, None, room.room_id))
         view = server.views.get(room.room_id)
         if view is not None:
-            found += [_head(client, room.room_id) for name, client in server.clients.items() if view.is_joined(name[0])]
+            found += [_head(client, name, room.room_id) for name, client in server.clients.items() if view.is_joined(name[0])]
     return found
 
 
@@ -46,11 +50,12 @@ def _room(party: Party, room_id: RoomId) -> room_pb2.GetRoomResponse:
     return party.call(room_pb2.GetRoomRequest(room_id=room_id, page_size=10_000), room_pb2.GetRoomResponse)
 
 
-def _head(party: Party, room_id: RoomId) -> Head:
+def _head(party: Party, device: Name | None, room_id: RoomId) -> Head:
     answer = _room(party, room_id)
     head = answer.room.head
     members = frozenset((UserId(member.device.user_id), DeviceId(member.device.device_id)) for member in answer.members)
-    return Head(party.name, CommitRef(head.pointer.commit_ref), head.epoch, head.pointer.epoch_id, members)
+    label = party.name if device is None else device_text(device)
+    return Head(label, device, CommitRef(head.pointer.commit_ref), head.epoch, head.pointer.epoch_id, members)
 
 
 def find_difference(replay: Replay, room: RoomLog) -> str | None:
@@ -93,8 +98,8 @@ def _membership_problem(replay: Replay, room: RoomLog, server: Homeserver, head:
 
 def _client_problem(replay: Replay, room: RoomLog, found: list[Head]) -> str | None:
     for server in replay.homeservers.values():
-        for name, client in server.clients.items():
-            head = next((head for head in found if head.party == client.name), None)
+        for name in server.clients:
+            head = next((head for head in found if head.device == name), None)
             if head is not None and name in head.members and not head.epoch_id:
                 return f"{device_text(name)} is a member of the head and does not hold its secrets"
     return None
@@ -109,14 +114,23 @@ def check_room(replay: Replay, room: RoomLog) -> list[Head]:
     problem = find_difference(replay, room)
     if problem is not None:
         raise DifferenceError(problem)
-    for name, log in room.servers.items():
-        view = replay.homeservers[name].views[room.room_id]
-        told = {user: change.membership for user, change in log.final_members.items()}
-        played = {user: change.membership for user, change in view.members.items() if change.membership is not None}
-        if told != played:
-            users = sorted(user_text(user) for user in told.keys() | played.keys() if told.get(user) != played.get(user))
-            raise DifferenceError(f"members-final.json says otherwise than {name}'s log of {', '.join(users)}")
     return heads(replay, room)
+
+
+def check_recording(folder: LogFolder) -> None:
+    """Check that a recording agrees with itself: its lines lead to the membership that its homeservers told at the end.
+
+    Raises:
+        DifferenceError: they do not.
+    """
+    for room in folder.rooms:
+        for name, log in room.servers.items():
+            changes = [change for line in log.lines if not isinstance(line, PartitionLine) for change in line.state_change]
+            played = {change.user_id: change.membership for change in changes}
+            told = {user: change.membership for user, change in log.final_members.items()}
+            users = sorted(user_text(user) for user in told.keys() | played.keys() if told.get(user) != played.get(user))
+            if users:
+                raise DifferenceError(f"members-final.json says otherwise of {', '.join(users)} than the lines of {name}")
 
 
 def check_messages(replay: Replay, heads_by_room: Mapping[RoomId, Sequence[Head]]) -> None:

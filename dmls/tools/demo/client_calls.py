@@ -147,7 +147,8 @@ def _provide(device: ClientDevice, request: room_pb2.ProvideKeyPackagesRequest) 
         return room_pb2.ProvideKeyPackagesResponse(stale=True)
     given = {(user.user_id, claim.device_id): claim.key_package for user in request.users for claim in user.devices}
     provided = {each: given.get((each.user_id, each.device_id)) or None for each in wanted.devices}
-    return room_pb2.ProvideKeyPackagesResponse(stale=not device.provide_key_packages(seq, KeyPackagesProvided(provided)))
+    device.provide_key_packages(seq, KeyPackagesProvided(provided))
+    return room_pb2.ProvideKeyPackagesResponse()
 
 
 _ACKS = {

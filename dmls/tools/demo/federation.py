@@ -36,8 +36,6 @@ class Tally:
     lists: int = 0
     backfilled: int = 0
     blobs: int = 0
-    repeated: int = 0
-    """Items that came again, with the very same bytes, because their acknowledgement was lost."""
 
 
 @dataclass
@@ -51,7 +49,6 @@ class Federation:
     tally: Tally = field(default_factory=Tally)
     is_sending: bool = False
     """A message is being encrypted: what is sent now comes before it."""
-    _done: dict[tuple[str, int], tuple[bytes, room_pb2.OutboxAck]] = field(default_factory=dict)
     _contents: dict[tuple[str, bytes], int] = field(default_factory=dict)
     _commit_events: dict[tuple[RoomId, bytes], EventId] = field(default_factory=dict)
 
@@ -85,12 +82,6 @@ class Federation:
 
     def _handle(self, server: Homeserver, party: Party, item: room_pb2.OutboxItem) -> bool:
         """Do one item and acknowledge it; return False if that has to wait for the link."""
-        key = (party.name, item.sequence)
-        content = item.SerializeToString(deterministic=True)
-        known = self._done.get(key)
-        if known is not None:
-            self._repeat(party, known, content)
-            return True
         ack = room_pb2.OutboxAck(sequence=item.sequence)
         action = item.WhichOneof("action")
         after: Callable[[], None] | None = None
@@ -118,18 +109,10 @@ class Federation:
             ack.sent.SetInParent()
         else:
             raise InternalError(f"{party.name} wants something unknown")
-        self._done[key] = (content, ack)
         self._acknowledge(party, ack)
         if after is not None:
             after()
         return True
-
-    def _repeat(self, party: Party, known: tuple[bytes, room_pb2.OutboxAck], content: bytes) -> None:
-        before, ack = known
-        if before != content:
-            raise InternalError(f"{party.name}: item {ack.sequence} came again with other bytes")
-        self.tally.repeated += 1
-        self._acknowledge(party, ack)
 
     @staticmethod
     def _acknowledge(party: Party, ack: room_pb2.OutboxAck) -> None:

@@ -7,28 +7,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmls.errors import DMLSError
 from dmls.ids import CommitRef, EventId, RoomId
 from dmls.tools.demo.client_device import ClientProcess
+from dmls.tools.demo.differences import DifferenceError
 from dmls.tools.demo.epochs import EpochLog
 from dmls.tools.demo.homeserver import Name
 from dmls.tools.demo.names import device_text
 from dmls.tools.demo.parties import Party
 from dmls.v1 import common_pb2, encryption_pb2
 
-__all__ = ["DifferenceError", "Mailbox", "Message"]
+__all__ = ["Mailbox", "Message"]
 
 _OK = encryption_pb2.DECRYPT_OUTCOME_OK
 _PENDING = encryption_pb2.DECRYPT_OUTCOME_PENDING_COMMIT
 _EXCUSES = (encryption_pb2.DECRYPT_OUTCOME_UNKNOWN_DEVICE, encryption_pb2.DECRYPT_OUTCOME_EXPIRED)
 """A device that has been logged out cannot be asked. That what expired was on a branch that lost is checked at the end."""
-
-
-class DifferenceError(DMLSError):
-    """Something is not as the recording and the protocol say that it must be."""
-
-    reason = "DIFFERENCE"
-    code = "INTERNAL"
 
 
 @dataclass

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from dmls.ids import CommitRef, RoomId
+from dmls.ids import CommitRef, EventId, RoomId
 from dmls.matrix.encoding import parse_json_object
 from dmls.matrix.events import ENCRYPTED, Membership, RoomEvent
 from dmls.tools.demo.client_device import ClientProcess
+from dmls.tools.demo.differences import DifferenceError
 from dmls.tools.demo.epochs import EpochLog
 from dmls.tools.demo.federation import Federation
 from dmls.tools.demo.homeserver import Homeserver, Name
 from dmls.tools.demo.link import Agenda, Link
 from dmls.tools.demo.log import DeviceAction, EventLine, LogFolder, PartitionLine, StateChange, Step
-from dmls.tools.demo.messages import DifferenceError, Mailbox, Message
+from dmls.tools.demo.messages import Mailbox, Message
 from dmls.tools.demo.names import device_text, user_text
 from dmls.tools.demo.parties import Party
 from dmls.tools.demo.story import Story
@@ -152,12 +153,11 @@ class Replay:
 
     def _play_event(self, server: Homeserver, view: RoomView, line: EventLine) -> None:
         view.note(line, self.agenda.now)
+        if line.state_change or line.state_change_other:
+            self._tell_members(server, view, line.state_change, line)
+            server.change_state(view, line.state_change, line.state_change_other)
         if line.member_event is not None and line.is_timeline:
             server.tell_member_event(view, line)
-        if line.state_change or line.state_change_other:
-            server_changes = line.state_change
-            self._tell_members(server, view, server_changes, line)
-            server.change_state(view, server_changes, line.state_change_other)
         if line.event.type == "m.room.message" and line.is_timeline:
             if server.owns(line.event.sender):
                 self._send_message(server, view, line)
@@ -177,7 +177,8 @@ class Replay:
             before = view.membership(change.user_id)
             if change.membership is before:
                 continue
-            user, by = user_text(change.user_id), "" if line is None else user_text(line.event.sender)
+            cause = view.room.events.get(change.event_id or EventId(""))
+            user, by = user_text(change.user_id), "" if cause is None else user_text(cause.event.sender)
             if line is not None and line.event_id != change.event_id:
                 text = f"by state resolution: {user} is now {change.membership or 'nobody to the room'}"
             else:

@@ -15,13 +15,13 @@ from rich.console import Console
 
 import dmls
 from dmls.errors import InvalidArgumentError
-from dmls.tools.demo.checks import check_messages, check_room, find_difference, try_whole_stores
+from dmls.tools.demo.checks import check_messages, check_recording, check_room, find_difference, try_whole_stores
 from dmls.tools.demo.client_device import ClientProcess
+from dmls.tools.demo.differences import DifferenceError
 from dmls.tools.demo.homeserver import Homeserver, Name
 from dmls.tools.demo.kills import KillPlan
 from dmls.tools.demo.log import LogFolder
 from dmls.tools.demo.log_reader import read_log_folder
-from dmls.tools.demo.messages import DifferenceError
 from dmls.tools.demo.output import open_output
 from dmls.tools.demo.replay import Replay
 from dmls.tools.demo.service import ServiceProcess
@@ -32,18 +32,21 @@ __all__ = ["CLIENT_USERS", "Options", "default_log", "run_demo"]
 
 CLIENT_USERS = frozenset({"carol", "dan"})
 """Whose devices keep their own keys; the others' are hosted."""
-_PATIENCE_S = 60.0
-"""How long the parties may take to agree after the recording's end, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run. `kills` is how often services are killed, `keep` keeps the data directories."""
+    """What to run."""
 
     log: Path
     kills: int = 0
+    """How often services are killed."""
     keep: bool = False
+    """Keep the data directories."""
     seed: int = 0
+    """What the kills are chosen by."""
+    patience_s: float = 60.0
+    """How long the parties may take to agree after the recording's end, in seconds."""
 
 
 def default_log() -> Path:
@@ -66,6 +69,7 @@ def run_demo(options: Options, console: Console) -> None:
         DMLSError: the recording cannot be read, or a party refuses what it must not.
     """
     folder = read_log_folder(options.log)
+    check_recording(folder)
     began = time.monotonic()
     steps = folder.steps()
     names = sorted({name for room in folder.rooms for name in room.servers})
@@ -80,7 +84,7 @@ def run_demo(options: Options, console: Console) -> None:
             plan.step = number
             replay.play(step)
         replay.run_out()
-        _finish(replay, plan)
+        _finish(replay, options.patience_s)
         try_whole_stores(replay)
         heads = {room.room_id: check_room(replay, room) for room in folder.rooms}
         check_messages(replay, heads)
@@ -121,16 +125,18 @@ def _start(folder: LogFolder, data: Path, plan: KillPlan, story: Story) -> Itera
         yield Replay(folder, homeservers, make_client, CLIENT_USERS, story)
 
 
-def _finish(replay: Replay, plan: KillPlan) -> None:
-    """Wait until the rooms are as they must be, with every kill done.
+def _finish(replay: Replay, patience_s: float) -> None:
+    """Wait until the rooms are as they must be.
 
     Raises:
         DifferenceError: they do not get there in time.
     """
-    end = time.monotonic() + _PATIENCE_S
-    while plan.left or (problem := _problem(replay)) is not None:
+    for server in replay.homeservers.values():
+        server.service.kill_idle()
+    end = time.monotonic() + patience_s
+    while (problem := _problem(replay)) is not None:
         if time.monotonic() > end:
-            raise DifferenceError("the services were not called often enough to be killed" if plan.left else problem or "")
+            raise DifferenceError(problem)
         replay.wait()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from dmls.client.channel import ServiceChannel, with_request_id
 from dmls.client.failures import CallError
 from dmls.errors import InternalError
 from dmls.ids import ServerName
+from dmls.tools.demo.differences import DifferenceError
 from dmls.tools.demo.kills import Kill, KillPlan
 from dmls.v1 import room_pb2
 
@@ -23,6 +24,15 @@ __all__ = ["ServiceProcess", "last_line"]
 _STOP_S = 10.0
 _LOOK_S = 0.2
 A = TypeVar("A", bound=Message)
+
+
+def _acknowledged(request: Message) -> tuple[int, ...]:
+    """Return the outbox items that a request acknowledges."""
+    if isinstance(request, room_pb2.AckOutboxRequest):
+        return tuple(ack.sequence for ack in request.acks)
+    if isinstance(request, room_pb2.ProvideKeyPackagesRequest) and not request.partial:
+        return (int(request.claim_id.rpartition("-")[2]),)
+    return ()
 
 
 def last_line(log: Path) -> str:
@@ -40,6 +50,9 @@ class ServiceProcess:
         """Start the process. `on_kill` is told of every kill, in words."""
         self.name = f"the service of {short_name}"
         self.incarnation = 0
+        self.found_again = 0
+        """Outbox items that waited when the process was killed, and were there afterwards."""
+        self._waiting: dict[int, room_pb2.OutboxItem] = {}
         self._short_name = short_name
         self._folder = folder
         self._plan = plan
@@ -97,10 +110,12 @@ class ServiceProcess:
         Raises:
             DMLSError: what the service refused.
         """
-        kill = self._plan.take(self._short_name)
-        if kill is None:
-            return self._channel.call(request, answer)
-        return self._call_and_kill(kill, request, answer)
+        changes_something = "request_id" in request.DESCRIPTOR.fields_by_name
+        kill = self._plan.take(self._short_name) if changes_something else None
+        told = self._channel.call(request, answer) if kill is None else self._call_and_kill(kill, request, answer)
+        for sequence in _acknowledged(request):
+            self._waiting.pop(sequence, None)
+        return told
 
     def _call_and_kill(self, kill: Kill, request: Message, answer: type[A]) -> A:
         named = with_request_id(request)
@@ -111,10 +126,30 @@ class ServiceProcess:
         moment = "before" if kill.delay_s is None else "during" if first is None else "right after"
         self._on_kill(f"{self.name} is killed {moment} {call}, and started again")
         self.kill()
+        self._check_outbox(_acknowledged(request))
         again = self._channel.call(named, answer)
-        if first is not None and "request_id" in request.DESCRIPTOR.fields_by_name and first != again:
-            raise InternalError(f"{self.name} gives another answer to the same {call} after a kill")
+        if first is not None and first != again:
+            raise DifferenceError(f"{self.name} gives another answer to the same {call} after a kill")
         return again
+
+    def kill_idle(self) -> None:
+        """Do the kills that no call was left for, now."""
+        while self._plan.take_any(self._short_name):
+            self._on_kill(f"{self.name} is killed while nothing happens, and started again")
+            self.kill()
+            self._check_outbox(())
+
+    def _check_outbox(self, doubtful: Collection[int]) -> None:
+        """Check that what waited in the outbox before a kill waits there still, with the very same bytes.
+
+        `doubtful`: what was being acknowledged at that moment.
+        """
+        before = {sequence: item for sequence, item in self._waiting.items() if sequence not in doubtful}
+        after = {item.sequence: item for item in self.pending()}
+        for sequence, item in before.items():
+            if after.get(sequence) != item:
+                raise DifferenceError(f"{self.name} has lost item {sequence} of its outbox with a kill, or has changed it")
+        self.found_again += len(before)
 
     def pending(self) -> Sequence[room_pb2.OutboxItem]:
         """Return what it wants done and what is not acknowledged, in order."""
@@ -128,6 +163,7 @@ class ServiceProcess:
             elif frame.HasField("caught_up"):
                 break
         frames.close()
+        self._waiting = {item.sequence: item for item in items}
         return items
 
     def wait_for_work(self) -> None:

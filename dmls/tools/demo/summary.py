@@ -60,5 +60,6 @@ def _counts(replay: Replay, plan: KillPlan) -> Mapping[str, int]:
         "the same by a member, with success": mailbox.opened,
     }
     if plan.done:
-        counts |= {"services killed": plan.done, "outbox items seen again": tally.repeated}
+        found = sum(server.service.found_again for server in replay.homeservers.values())
+        counts |= {"services killed": plan.done, "outbox items that waited across a kill": found}
     return counts
