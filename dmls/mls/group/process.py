@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dmls.errors import EvictedError, InvalidCommitError, InvalidMessageError
+from dmls.errors import EvictedError, InvalidMessageError
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.private_message import unprotect_private
 from dmls.mls.framing.public_message import unprotect_public
@@ -22,7 +22,6 @@ from dmls.mls.group.secrets import (
 )
 from dmls.mls.group.state import GroupState
 from dmls.mls.group.transition import Transition, follow_commit
-from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, PrivateMessage, PublicMessage
 from dmls.mls.tree.treekem import OpenedPath, open_path
 
@@ -141,7 +140,5 @@ def process_handshake(
     Raises:
         ValidationError, StateError, CryptoError: as `follow_commit` and `process_commit` do.
     """
-    if not isinstance(content.content.content, Commit):
-        raise InvalidCommitError("not a commit", rule="FRM-10")
     transition = follow_commit(state.public, content, policy or OpenPolicy(), now=now, limits=limits)
     return process_commit(state, content, transition, private_keys, psks=psks, limits=limits)
