@@ -81,7 +81,8 @@ class Keeper:
         self._guard = threading.Lock()
         self._rooms: dict[RoomId, OpenRoom] = {}
         self._recent: OrderedDict[RoomId, None] = OrderedDict()
-        self._wakes: dict[RoomId, int] = {}
+        # Whatever fell due while nobody kept the rooms is done first; after that each says itself when it is to be woken.
+        self._wakes: dict[RoomId, int] = dict.fromkeys(self.all_rooms(), 0)
 
     @overload
     def transact(self, room_ids: Collection[RoomId], work: Callable[[Session], T]) -> T: ...

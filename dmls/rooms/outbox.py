@@ -136,7 +136,11 @@ def decode_item(row: OutboxRow) -> StoredItem:
     item = decode(_Item, row.payload)
     if item.version != _VERSION or row.kind not in set(Kind):
         raise CodecError("an outbox item has an unknown version or kind")
-    return StoredItem(row.seq, RoomId(row.room_id), row.created_at_ms, _read(Kind(row.kind), item.action), item.depends_on)
+    try:
+        action = _read(Kind(row.kind), item.action)
+    except UnicodeDecodeError:
+        raise CodecError("an outbox item names something that is no text") from None
+    return StoredItem(row.seq, RoomId(row.room_id), row.created_at_ms, action, item.depends_on)
 
 
 def _write(item: OutboxItem) -> tuple[Kind, object]:

@@ -64,7 +64,7 @@ class Workers:
 
     def start(self) -> None:
         """Start the tasks."""
-        for work in (self._open_rooms, self._wake_rooms, self._keep_stock, self._purge):
+        for work in (self._wake_rooms, self._keep_stock, self._purge):
             self._tasks.append(asyncio.create_task(work(), name=work.__name__))
 
     async def stop(self) -> None:
@@ -79,13 +79,6 @@ class Workers:
         """Note that key packages of devices, by user id and device id, were given out."""
         self._claimed |= set(names)
         self._was_claimed.set()
-
-    async def _open_rooms(self) -> None:
-        """Let every room do what fell due while the service was down; after that each says itself when it is to be woken."""
-        keeper = self._calls.core.keeper
-        room_ids = await self._calls.run(keeper.all_rooms)
-        for room_id in room_ids:
-            await self._guarded(partial(keeper.wake, room_id))
 
     async def _wake_rooms(self) -> None:
         core = self._calls.core

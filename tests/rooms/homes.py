@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devicestore import Sealing, Store, devices
+from devicestore import Sealing, Store, devices, outbox
 from devicestore.devices import Custody, DeviceRow
+from devicestore.key_packages import Claimant
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, EncryptOutcome, EventToSend, ToDeviceToSend
 from dmls.engine.inputs import (
     DecryptRequested,
@@ -28,18 +29,21 @@ from dmls.matrix.bodies import ALGORITHM, Payload
 from dmls.matrix.events import MemberEvent, Membership, RoomEvent
 from dmls.matrix.identifiers import server_of
 from dmls.matrix.membership import RoomFacts
+from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import cipher_suite
-from dmls.rooms.answers import Answer, Answers
-from dmls.rooms.keeper import Keeper
+from dmls.mls.group.leaf import KeyPackageBundle
+from dmls.rooms.answers import Answer, AnswerResult, Answers
+from dmls.rooms.keeper import Keeper, Report
 from dmls.rooms.key_packages import claim_for, make_bundles, store_bundles
 from dmls.rooms.outbox import Backfill, BlobToStore, StoredItem, decode_item
 from dmls.rooms.people import own_device
+from dmls.rooms.session import Session
 
-__all__ = ["ROOM", "Clock", "Home", "World"]
+__all__ = ["ROOM", "SUITE", "Clock", "Home", "World", "heads", "read_pending"]
 
 ROOM = RoomId("!room:hs1")
-SUITE = cipher_suite(1)
 """The room of most tests, made by alice of hs1."""
+SUITE = cipher_suite(1)
 
 
 @dataclass
@@ -60,58 +64,73 @@ class Home:
         self.path = folder / f"{name}.db"
         self.clock = clock
         self.random = random.Random(f"{seed} {name}").randbytes
-        self.seen: dict[int, bytes] = {}
+        self.secrets: dict[Device, Secret] = {}
+        self.reports: list[Report] = []
         self.open()
 
-    def open(self) -> None:
+    def open(self, *, max_open: int = 1_000) -> None:
         self.store = Store.open(f"sqlite:///{self.path}", Sealing(b"k" * 32), migrate=True)
-        self.keeper = Keeper(self.store, self.server, is_service=True, clock=self.clock, random=self.random)
+        self.keeper = Keeper(
+            self.store,
+            self.server,
+            is_service=True,
+            clock=self.clock,
+            random=self.random,
+            on_report=self.reports.append,
+            max_open=max_open,
+        )
 
-    def restart(self) -> None:
+    def restart(self, *, max_open: int = 1_000) -> None:
         self.store.close()
-        self.open()
+        self.open(max_open=max_open)
 
     def state(self, room_id: RoomId = ROOM) -> RoomState:
         state = self.keeper.state(room_id)
         assert state is not None
         return state
 
-    def add_device(self, name: str, device_id: str = "D1", *, custody: Custody = Custody.HOSTED) -> Device:
+    def add_device(self, name: str, device_id: str = "D1", *, custody: Custody = Custody.HOSTED, stock: int = 3) -> Device:
         """Register a device with some key packages."""
         user = UserId(f"@{name}:{self.server}")
         pair = SUITE.generate_signature_key_pair(self.random)
-        row = DeviceRow(user, device_id, custody, pair.public_key, b"", (1,), None, self.clock())
         device = Device(user, DeviceId(device_id), pair.public_key)
-        own = own_device(device, 1, pair.private_key)
-        bundles = make_bundles(own, SUITE, self.clock(), self.random, count=3, last_resort=True)
-
-        def register(conn: object) -> None:
-            devices.register(conn, row, pair.private_key if custody is Custody.HOSTED else None)  # type: ignore[arg-type]
-            store_bundles(conn, device, bundles, limit=100, now_ms=self.clock())  # type: ignore[arg-type]
-
-        self.store.write(register).result()
+        self.secrets[device] = pair.private_key
+        self.register(self.store, device, custody)
+        if stock:
+            self.stock(device, stock)
         self.keeper.devices_changed(user)
         return device
+
+    def register(self, store: Store, device: Device, custody: Custody) -> None:
+        """Register a device in a store: in its own with the key, as in that of a service that hosts it."""
+        row = DeviceRow(device.user_id, device.device_id, custody, device.signature_key, b"", (1,), None, self.clock())
+        secret = self.secrets[device] if custody is Custody.HOSTED else None
+        store.write(lambda conn: devices.register(conn, row, secret)).result()
+
+    def stock(self, device: Device, count: int, *, last_resort: bool = False) -> list[KeyPackageBundle]:
+        """Give a device key packages."""
+        own = own_device(device, 1, self.secrets[device])
+        bundles = make_bundles(own, SUITE, self.clock(), self.random, count=count, last_resort=last_resort)
+        self.store.write(lambda conn: store_bundles(conn, device, bundles, limit=100, now_ms=self.clock())).result()
+        return bundles
 
     def remove_device(self, device: Device) -> None:
         self.store.write(lambda conn: devices.remove(conn, device.user_id, device.device_id, now_ms=self.clock())).result()
         self.keeper.devices_changed(device.user_id)
 
     def pending(self) -> list[StoredItem]:
-        from devicestore import outbox
-
-        return [decode_item(row) for row in self.store.read(lambda conn: outbox.read_after(conn, 0, 1_000))]
+        return read_pending(self.store)
 
     def acknowledge(self, seq: int, event_id: EventId | None, *, is_refused: bool = False) -> str:
         item = next((item for item in self.pending() if item.seq == seq), None)
         rooms = [] if item is None else [item.room_id]
         record = b"refused" if is_refused else f"sent {event_id}".encode()
 
-        def work(session: object) -> tuple[Answers, list[object]]:
-            answers = Answers(session)  # type: ignore[arg-type]
-            return answers, answers.take([Answer(seq, event_id, is_refused, record)])  # type: ignore[return-value]
+        def work(session: Session) -> tuple[Answers, list[tuple[Answer, AnswerResult | None]]]:
+            answers = Answers(session)
+            return answers, answers.take([Answer(seq, event_id, is_refused, record)])
 
-        results = self.keeper.transact(rooms, work, lambda conn, _, work: work[0].store(conn, work[1]))  # type: ignore[arg-type]
+        results = self.keeper.transact(rooms, work, lambda conn, _, taken: taken[0].store(conn, taken[1]))
         return str(results[0].outcome.value)
 
     def encrypt(self, device: Device, body: str, room_id: RoomId = ROOM) -> tuple[str, bytes]:
@@ -126,6 +145,11 @@ class Home:
         result = self.keeper.transact([room_id], lambda session: session.step(room_id, happened)).decrypted
         assert result is not None
         return str(result.outcome), json.loads(result.payload)["content"]["body"] if result.payload else ""
+
+
+def read_pending(store: Store) -> list[StoredItem]:
+    """Return what is in a store's outbox and not acknowledged."""
+    return [decode_item(row) for row in store.read(lambda conn: outbox.read_after(conn, 0, 1_000))]
 
 
 @dataclass
@@ -245,8 +269,6 @@ class World:
             each()
 
     def _claim(self, home: Home, action: ClaimWanted, item: StoredItem) -> dict[Device, bytes | None]:
-        from devicestore.key_packages import Claimant
-
         claimant = Claimant(home.server, f"{home.server}-{item.seq}", item.room_id)
         found: dict[Device, bytes | None] = {}
         for server in {device.server for device in action.devices}:
