@@ -137,8 +137,6 @@ def join(
     key, nonce = welcome_key_nonce(suite, derive_welcome_secret(suite, Secret(secrets.joiner_secret), psk_secret))
     group_info = decode(GroupInfo, suite.aead_open(key, nonce, b"", welcome.encrypted_group_info))
     context, own_leaf = group_info.group_context, bundle.key_package.leaf_node
-    if context.cipher_suite != suite.id:
-        raise InvalidGroupInfoError("another cipher suite than the key package's", rule="WL-10")
     if context.epoch != 1 and any(_opens_successor(psk_id) for psk_id, _ in psks):
         raise InvalidWelcomeError("a successor begins at epoch 1", rule="RB-02")
     check_leaf_support(own_leaf, context.extensions)

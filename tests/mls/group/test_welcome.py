@@ -182,9 +182,10 @@ def test_the_group_info_is_signed_by_a_member_that_it_names(scene: Scene) -> Non
         scene.refuse("WL-08", scene.forge(alter_info=signed_by(nobody)))
 
 
-def test_the_newcomer_does_not_sign_for_itself(scene: Scene) -> None:
-    welcome = forge_welcome(scene.newcomer, scene.newcomer, scene.welcome, alter_info=lambda info: replace(info, signer=4))
-    scene.refuse("WL-27", welcome)
+def test_the_newcomer_does_not_sign_for_itself(scene: Scene, fresh: Scene) -> None:
+    for one in (scene, fresh):
+        welcome = forge_welcome(one.newcomer, one.newcomer, one.welcome, alter_info=lambda info: replace(info, signer=4))
+        one.refuse("WL-27", welcome)
 
 
 CONTEXTS: dict[str, tuple[str, Callable[[GroupContext], GroupContext]]] = {
