@@ -19,10 +19,11 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from devicestore import Sealing, Store, load_or_create_key, meta
+from devicestore import Connection, Sealing, Store, devices, load_or_create_key, meta
 from devicestore.errors import StoreError
 from dmls.errors import DMLSError
-from dmls.ids import ServerName
+from dmls.ids import ServerName, UserId
+from dmls.matrix.identifiers import server_of
 from dmls.rooms.keeper import Keeper, Report
 from dmls.service.calls import Calls
 from dmls.service.config import Settings
@@ -82,10 +83,11 @@ def open_core(settings: Settings, on_report: Callable[[Report], None]) -> Core:
         store = Store.open(f"sqlite:///{(settings.data / _DATABASE).resolve()}", sealing, migrate=True)
     except StoreError as error:
         raise StartError(f"{settings.data}: {error}") from error
-    identity = store.read(meta.identity)
-    if identity is None:
+    try:
+        identity = store.read(lambda conn: _identity(conn, settings.server_name))
+    except BaseException:
         store.close()
-        raise StartError("the store has no identity")
+        raise
     keeper = Keeper(
         store,
         ServerName(settings.server_name),
@@ -96,6 +98,16 @@ def open_core(settings: Settings, on_report: Callable[[Report], None]) -> Core:
         on_report=on_report,
     )
     return Core(keeper, identity, hosting=settings.hosting)
+
+
+def _identity(conn: Connection, server_name: str) -> meta.Identity:
+    """Return which store this is, once it is sure that it is this homeserver's."""
+    identity = meta.identity(conn)
+    if identity is None:
+        raise StartError("the store has no identity")
+    if any(server_of(UserId(row.user_id)) != server_name for row in devices.list_devices(conn, limit=1)):
+        raise StartError(f"the store is that of another homeserver than {server_name}")
+    return identity
 
 
 def _own_directory(path: Path) -> None:

@@ -29,7 +29,7 @@ _R = TypeVar("_R", bound=Message)
 T = TypeVar("T")
 
 
-class Turns:
+class _Turns:
     """Locks by name, made when they are needed. Tasks take them in the order in which they came."""
 
     def __init__(self) -> None:
@@ -76,8 +76,8 @@ class Calls:
         """Run handlers of `core`."""
         self.core = core
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dmls-handler")
-        self._rooms = Turns()
-        self._requests = Turns()
+        self._rooms = _Turns()
+        self._requests = _Turns()
 
     def close(self) -> None:
         """Wait for what is running; what is only queued never runs."""

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from dmls.errors import InvalidArgumentError
 from dmls.service.app import StartError, open_core
 from dmls.service.config import Settings, check_listen
-from dmls.v1 import admin_pb2, admin_pb2_grpc
+from dmls.service.handlers.devices import register_device
+from dmls.v1 import admin_pb2, admin_pb2_grpc, common_pb2, device_pb2
 from tests.service.processes import ServeProcess
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -130,3 +131,16 @@ def test_another_key_opens_nothing(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(bytes(32))
     with pytest.raises(StartError, match="does not open"):
         open_core(settings, lambda report: None)
+
+
+def test_a_store_of_another_homeserver_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    mine = open_core(Settings(data=tmp_path, server_name="hs1", hosting=True), lambda report: None)
+    register_device(
+        mine,
+        device_pb2.RegisterDeviceRequest(user_id="@alice:hs1", device_id="D1", custody=common_pb2.CUSTODY_HOSTED),
+    )
+    mine.store.close()
+    with pytest.raises(StartError, match="another homeserver"):
+        open_core(Settings(data=tmp_path, server_name="hs2"), lambda report: None)
+    open_core(Settings(data=tmp_path, server_name="hs1"), lambda report: None).store.close()

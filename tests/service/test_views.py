@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, cipher_suite
@@ -153,10 +154,15 @@ def test_the_service_tells_what_it_is(tmp_path: Path) -> None:
             assert told.schema_revision
             assert told.limits.max_batch_items == 256
             assert told.start_time.ToMilliseconds() <= told.current_time.ToMilliseconds()
-            health: Any = health_pb2_grpc.HealthStub(home.channel)
+            channel: Any = home.channel
+            health: Any = health_pb2_grpc.HealthStub(channel)
             for name in ("", "dmls.v1.RoomService", "dmls.v1.AdminService"):
                 answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+            call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+            listed = {service.name for service in (await call.read()).list_services_response.service}
+            assert {method.containing_service.full_name for method in rpcs().values()} < listed
 
     run(main())
 
