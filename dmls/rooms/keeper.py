@@ -100,6 +100,8 @@ class Keeper:
     ) -> T | R:
         """Take steps in rooms, do what is due there after them, and make it all durable in one transaction.
 
+        Sessions do not nest: neither `work` nor `finish` may use the keeper.
+
         Args:
             room_ids: the rooms, which need not be known yet.
             work: takes the steps, on this thread; nothing of what it gets may leave before `transact` returns.

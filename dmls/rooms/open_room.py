@@ -24,7 +24,7 @@ class OpenRoom:
     """One room. Whoever holds `lock` may do with the rest what they want."""
 
     room_id: RoomId
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     engine: RoomEngine | None = None
     """None: it is loaded from the store when it is needed."""
     wake_at_ms: int | None = 0
