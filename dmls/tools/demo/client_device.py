@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ class ClientProcess:
     """The process of one device; its store is in `folder`, its service at `address`."""
 
     def __init__(self, name: tuple[UserId, DeviceId], folder: Path, address: str) -> None:
-        """Start the process."""
+        """Start the process; the first request waits until it is ready."""
         self.name = f"{name[0]} {name[1]}"
         self.incarnation = 1
         self._folder = folder
@@ -48,7 +49,11 @@ class ClientProcess:
             "--data", str(folder), "--service", address, "--user", name[0], "--device", name[1],
         ]  # fmt: skip
         self._process = self._start()
-        self.signature_key = from_json(self._ask("hello")["signature_key"], common_pb2.SignatureKey)
+
+    @property
+    def signature_key(self) -> common_pb2.SignatureKey:
+        """What the homeserver registers with its service."""
+        return from_json(self._ask("hello")["signature_key"], common_pb2.SignatureKey)
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
@@ -62,7 +67,6 @@ class ClientProcess:
     def restart(self) -> None:
         """Start the process again, on the store that it left."""
         self._process = self._start()
-        self._ask("hello")
 
     def stop(self) -> None:
         """End the process."""
@@ -116,13 +120,11 @@ class ClientProcess:
         return decode_base64(self._ask("get_blob", room_id=room_id, sha256=encode_base64(sha256))["data"])
 
     def _ask(self, do: str, **fields: Any) -> dict[str, Any]:
-        if self._process.stdin is None or self._process.stdout is None:
-            raise InternalError(f"{self.name} has no pipe")
-        try:
-            write_line(self._process.stdin, {"do": do, **fields})
-            answer = read_line(self._process.stdout)
-        except BrokenPipeError:
-            answer = None
+        stdin, stdout, answer = self._process.stdin, self._process.stdout, None
+        if stdin is not None and stdout is not None and not stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                write_line(stdin, {"do": do, **fields})
+                answer = read_line(stdout)
         if answer is None:
             raise InternalError(f"the process of {self.name} ended: {last_line(self._folder / 'log')}")
         if "error" in answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from dmls.ids import CommitRef, EventId, RoomId
 from dmls.matrix.encoding import parse_json_object
@@ -40,14 +40,13 @@ _FINAL = frozenset({encryption_pb2.ENCRYPT_REFUSAL_NOT_JOINED, encryption_pb2.EN
 
 
 class Replay:
-    """One run over a recording. `make_client` starts the process of a client device."""
+    """One run over a recording. `clients` are the devices that keep their own keys; all others are hosted."""
 
     def __init__(
         self,
         folder: LogFolder,
         homeservers: Mapping[str, Homeserver],
-        make_client: Callable[[Homeserver, Name], ClientProcess],
-        client_users: frozenset[str],
+        clients: Mapping[Name, ClientProcess],
         story: Story,
     ) -> None:
         """Make the homeservers' views of the folder's rooms; nothing is played yet."""
@@ -64,8 +63,7 @@ class Replay:
         self.everybody: dict[Name, Homeserver] = {}
         """Every device that was ever logged in."""
         self.story = story
-        self._make_client = make_client
-        self._client_users = client_users
+        self._clients = clients
         for room in folder.rooms:
             views: dict[str, RoomView] = {}
             for name, log in room.servers.items():
@@ -126,12 +124,11 @@ class Replay:
 
     def _log_in(self, server: Homeserver, action: DeviceAction) -> None:
         name: Name = (action.user_id, action.device_id)
-        is_client = user_text(action.user_id) in self._client_users
-        client = self._make_client(server, name) if is_client else None
+        client = self._clients.get(name)
         server.log_in(name, client)
         self.everybody[name] = server
         self.federation.announce(action.user_id)
-        custody = "a client device, in a process of its own" if is_client else "hosted"
+        custody = "hosted" if client is None else "a client device, in a process of its own"
         self.story.tell(server.name, f"{user_text(name[0])} logs in with {name[1][:4]} ({custody})")
 
     def _log_out(self, server: Homeserver, action: DeviceAction) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 import dmls
 from dmls.errors import InvalidArgumentError
+from dmls.matrix.identifiers import server_of
 from dmls.tools.demo.checks import check_messages, check_recording, check_room, find_difference, try_whole_stores
 from dmls.tools.demo.client_device import ClientProcess
 from dmls.tools.demo.differences import DifferenceError
@@ -22,6 +23,7 @@ from dmls.tools.demo.homeserver import Homeserver, Name
 from dmls.tools.demo.kills import KillPlan
 from dmls.tools.demo.log import LogFolder
 from dmls.tools.demo.log_reader import read_log_folder
+from dmls.tools.demo.names import user_text
 from dmls.tools.demo.output import open_output
 from dmls.tools.demo.replay import Replay
 from dmls.tools.demo.service import ServiceProcess
@@ -105,7 +107,7 @@ def _data_folder(options: Options, console: Console) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _start(folder: LogFolder, data: Path, plan: KillPlan, story: Story) -> Iterator[Replay]:
-    """Start a service beside each homeserver; clients start when they log in. All end with the block."""
+    """Start a service beside each homeserver, and the clients, which wait until they log in. All end with the block."""
     with contextlib.ExitStack() as stack:
         homeservers: dict[str, Homeserver] = {}
         logs = {name: log for room in folder.rooms for name, log in room.servers.items()}
@@ -113,16 +115,17 @@ def _start(folder: LogFolder, data: Path, plan: KillPlan, story: Story) -> Itera
             service = ServiceProcess(name, log.server_name, data / name, plan, partial(story.tell, name, style="red"))
             stack.callback(service.stop)
             homeservers[name] = Homeserver(name, log.server_name, service)
+        addresses = {homeserver.server_name: homeserver.service.address for homeserver in homeservers.values()}
+        clients: dict[Name, ClientProcess] = {}
+        for action in folder.devices:
+            device, user = (action.user_id, action.device_id), user_text(action.user_id)
+            if user in CLIENT_USERS and device not in clients:
+                folder_name = f"{user}-{action.device_id}"
+                clients[device] = ClientProcess(device, data / folder_name, addresses[server_of(action.user_id)])
+                stack.callback(clients[device].stop)
         for homeserver in homeservers.values():
             homeserver.service.wait_until_ready()
-
-        def make_client(homeserver: Homeserver, name: Name) -> ClientProcess:
-            user, device_id = name
-            client = ClientProcess(name, data / f"{user[1:].partition(':')[0]}-{device_id}", homeserver.service.address)
-            stack.callback(client.stop)
-            return client
-
-        yield Replay(folder, homeservers, make_client, CLIENT_USERS, story)
+        yield Replay(folder, homeservers, clients, story)
 
 
 def _finish(replay: Replay, patience_s: float) -> None:
