@@ -17,7 +17,7 @@ from dmls.engine.planning import Plan
 from dmls.engine.profile import group_extensions, rule_of
 from dmls.engine.records import put_epoch, put_key_package, put_meta
 from dmls.engine.state import Draft, NodeEntry
-from dmls.errors import LimitError
+from dmls.errors import CryptoError, LimitError, ValidationError
 from dmls.forks.aad import (
     EpochPointer,
     KeySchedule,
@@ -49,7 +49,7 @@ from dmls.matrix.identifiers import group_id
 from dmls.mls.codec import decode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
-from dmls.mls.group.commit import CommitOptions, create_commit
+from dmls.mls.group.commit import CommitOptions, StagedCommit, create_commit
 from dmls.mls.group.external import create_external_commit
 from dmls.mls.group.leaf import create_key_package
 from dmls.mls.group.state import GroupState, create_group
@@ -173,8 +173,10 @@ def _removals(draft: Draft, plan: Plan, committer: LeafIndex) -> tuple[tuple[Lea
     return (*final, *kept), True
 
 
-def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]) -> CommitRef:
+def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]) -> CommitRef | None:
     """Commit on the head what is to be removed, what can be added, and which side heads that resolves.
+
+    A claimed key package that does not fit is dropped, so that it cannot hold up a removal; None if nothing is left to do.
 
     Raises:
         DMLSError: the commit cannot be made; the draft must be thrown away.
@@ -185,8 +187,6 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
     parent, state = plan.entry, plan.held.state
     suite = parent.group.suite
     removals, logout = _removals(draft, plan, leaf_index)
-    additions = ready_key_packages(draft, plan.additions)
-    key_packages, joined = _additions(draft, additions)
     pointers = tuple(_pointer(draft, ref) for ref in plan.side_heads)
     aad = make_commit_aad(EpochPointer(plan.head, epoch_id(state)), take_vote_seq(draft), resolves=pointers, logout=logout)
     options = CommitOptions(
@@ -194,13 +194,24 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
         force_path=True,
         policy=_POLICY,
         welcome_with_tree=False,
+        now=draft.now_ms // 1_000,
         group_info_extensions=_namer(suite),
     )
-    proposals: list[ProposalBody] = [
-        *(Remove(removal.leaf.leaf_index) for removal in removals),
-        *(Add(key_package) for key_package in key_packages),
-    ]
-    staged = create_commit(state, own.client, leaf_index, proposals, draft.random, options)
+    removes: list[ProposalBody] = [Remove(removal.leaf.leaf_index) for removal in removals]
+
+    def stage(devices: Sequence[Device]) -> tuple[StagedCommit, dict[bytes, Secret]]:
+        key_packages, keys = _additions(draft, devices)
+        adds = [Add(key_package) for key_package in key_packages]
+        return create_commit(state, own.client, leaf_index, [*removes, *adds], draft.random, options), keys
+
+    additions = ready_key_packages(draft, plan.additions)
+    try:
+        staged, joined = stage(additions)
+    except (ValidationError, CryptoError):
+        additions = _drop_unfit(draft, additions, stage)
+        if not (additions or removals or plan.needs_merge):
+            return None
+        staged, joined = stage(additions)
     ref = commit_ref(suite, staged.content)
     node = Node(
         commit_ref=ref,
@@ -231,6 +242,21 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
         _send_welcome(draft, own, device, ref, staged.welcome)
     refresh_head(draft)
     return ref
+
+
+def _drop_unfit(draft: Draft, devices: Sequence[Device], stage: Callable[[Sequence[Device]], object]) -> tuple[Device, ...]:
+    """Return the devices whose key packages fit, alone and together; the others' are dropped and asked for again in a minute."""
+    kept: list[Device] = []
+    for device in devices:
+        try:
+            stage([*kept, device])
+        except (ValidationError, CryptoError):
+            if device in draft.state.key_packages:
+                draft.update(key_packages=draft.state.key_packages.delete(device))
+                put_key_package(draft, device, None)
+        else:
+            kept.append(device)
+    return tuple(kept)
 
 
 def _namer(suite: CipherSuite) -> Callable[[AuthenticatedContent], Sequence[Extension]]:

@@ -99,8 +99,7 @@ def _commit_if_due(draft: Draft, plan: Plan) -> bool:
         return False
     if plan.needs_merge:
         draft.update(last_merge_ms=draft.now_ms)
-    send_commit(draft, plan, plan.committers[0])
-    return True
+    return send_commit(draft, plan, plan.committers[0]) is not None
 
 
 def ask_for_key_packages(draft: Draft, devices: Iterable[Device]) -> None:
