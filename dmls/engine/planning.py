@@ -75,7 +75,6 @@ def _situation(state: RoomState, now_ms: int, entry: NodeEntry | None) -> Situat
         user: DeviceList(user, frozenset(held.devices), held.version, held.taken_at_ms, True, held.is_own)
         for user, held in state.lists.items()
     }
-    seen = {ref: item.received_at_ms for ref, item in state.entries.items()}
     return Situation(
         leaves=() if entry is None else _head_leaves(state, entry),
         joined=joined,
@@ -83,7 +82,7 @@ def _situation(state: RoomState, now_ms: int, entry: NodeEntry | None) -> Situat
         invited=state.membership.invited(),
         lists=lists,
         gone=finally_gone(state.graph) | frozenset(state.gone),
-        removed_at_ms=removal_marks(state.graph, joined, seen),
+        removed_at_ms=removal_marks(state.graph, joined, lambda ref: state.entries[ref].received_at_ms),
         asked_at_ms=dict(state.list_requests),
     )
 

@@ -20,6 +20,7 @@ __all__ = [
     "able_servers",
     "commit_delay_ms",
     "needs_merge",
+    "path_debtors",
     "readd_delay_ms",
     "responsible_servers",
     "times_removed",
@@ -48,23 +49,29 @@ def needs_merge(graph: EpochGraph, head: CommitRef, joined: Collection[UserId]) 
     A branch is not where no commit by an author in J adds, removes or joins anybody, twins of commits on the head's chain left
     out. The next commit that has another reason resolves it.
     """
+    branches = _open_branches(graph, head)
+    if not branches:
+        return False
     contents = {graph.node(ref).content_hash for ref in graph.path_up(head)}
     return any(
         is_author_joined(node, joined)
         and node.content_hash not in contents
         and bool(node.adds or node.removes or node.is_external or node.is_genesis)
-        for _, branch in _open_branches(graph, head)
+        for _, branch in branches
         for node in branch
     )
 
 
 def _open_branches(graph: EpochGraph, head: CommitRef) -> list[tuple[CommitRef, tuple[Node, ...]]]:
     """Return the side heads that no node on the head's chain resolves, each with the nodes of its branch."""
+    side_heads = graph.side_heads(head)
+    if not side_heads:
+        return []
     chain = frozenset(graph.path_up(head))
     resolved = {side_head for ref in chain for side_head in graph.node(ref).resolves}
     return [
         (side_head, tuple(map(graph.node, takewhile(lambda ref: ref not in chain, graph.path_up(side_head)))))
-        for side_head in graph.side_heads(head)
+        for side_head in side_heads
         if side_head not in resolved
     ]
 
@@ -135,6 +142,32 @@ def commit_delay_ms(
     order = sorted(able, key=lambda server: sha256(head + server.encode()).digest())
     rank = 0 if is_responsible else order.index(own_server) if own_server in order else len(order)
     return _FIRST_DELAY_MS + min(rank + position, _MAX_RANK) * _RANK_DELAY_MS + int(jitter * _JITTER_MS)
+
+
+def path_debtors(graph: EpochGraph, head: CommitRef, devices: Collection[Device]) -> tuple[Device, ...]:
+    """Return those of some devices that owe the head a commit with fresh keys, sorted.
+
+    They renewed their leaf's keys by a commit that is not on the head's chain. A commit that did nothing but resolve branches or
+    renew keys, and lost to another of the same parent, leaves no debt of its own. Neither does one by another leaf of the device
+    than the head's, which was added with keys of its own.
+    """
+    if not graph.side_heads(head):
+        return ()
+    chain = frozenset(graph.path_up(head))
+    return tuple(sorted(device for device in devices if _owes_path(graph, head, chain, device)))
+
+
+def _owes_path(graph: EpochGraph, head: CommitRef, chain: Collection[CommitRef], device: Device) -> bool:
+    leaf = graph.leaf_origin(head, device)
+    if leaf is None:
+        return False
+    mine = [node for node in map(graph.node, graph.authored(device)) if graph.leaf_origin(node.commit_ref, device) == leaf]
+    renewed = max((node.vote_seq for node in mine if node.commit_ref in chain), default=-1)
+    return any(
+        node.vote_seq > renewed and bool(node.adds or node.removes or graph.parent(node.commit_ref) not in chain)
+        for node in mine
+        if node.commit_ref not in chain
+    )
 
 
 def times_removed(graph: EpochGraph, head: CommitRef, device: Device, own_server: ServerName) -> int:

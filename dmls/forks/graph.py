@@ -6,8 +6,8 @@ make equal graphs, whatever the order in which they came.
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterable, Iterator
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,12 @@ class EpochGraph:
     """Sorted. Only nodes that have any."""
     _origins: Map[CommitRef, Map[Device, CommitRef]]
     """For each node, by which node each of its devices was added; a device that was there before an anchor is absent."""
+    _tips: Map[CommitRef, bool]
+    """Nodes without children."""
+    _authored: Map[Device, tuple[CommitRef, ...]]
+    """Nodes by their author, sorted."""
+    _removals: Map[Device, tuple[CommitRef, ...]]
+    """Nodes that remove a device other than their author, by that device, sorted."""
 
     @classmethod
     def build(cls, nodes: Iterable[Node]) -> EpochGraph:
@@ -73,12 +79,16 @@ class EpochGraph:
             # An anchor's parent has come: all below is hung up again.
             return EpochGraph.build([*self._nodes.values(), node])
         parent = node.parent_ref if node.parent_ref in self._nodes else VIRTUAL_ROOT
-        siblings = list(self._children.get(parent, ()))
-        insort(siblings, ref)
+        removals = self._removals.mutate()
+        for device in node.removes_others:
+            removals[device] = _with(removals.get(device, ()), ref)
         return EpochGraph(
             self._nodes.set(ref, node),
-            self._children.set(parent, tuple(siblings)),
+            self._children.set(parent, _with(self.children(parent), ref)),
             self._origins.set(ref, _next_origins(self._origins.get(parent, Map()), node)),
+            (self._tips.delete(parent) if parent in self._tips else self._tips).set(ref, True),
+            self._authored.set(node.author, _with(self.authored(node.author), ref)),
+            removals.finish(),
         )
 
     def replace(self, node: Node) -> EpochGraph:
@@ -90,7 +100,8 @@ class EpochGraph:
         """
         if not self.node(node.commit_ref).says_the_same(node):
             raise UsageError("what a commit says cannot be corrected")
-        return EpochGraph(self._nodes.set(node.commit_ref, node), self._children, self._origins)
+        nodes = self._nodes.set(node.commit_ref, node)
+        return EpochGraph(nodes, self._children, self._origins, self._tips, self._authored, self._removals)
 
     def __contains__(self, ref: object) -> bool:
         return ref in self._nodes
@@ -176,7 +187,7 @@ class EpochGraph:
 
     def leaves(self) -> tuple[CommitRef, ...]:
         """Return the nodes without children, sorted."""
-        return tuple(sorted(ref for ref in self._nodes if ref not in self._children))
+        return tuple(sorted(self._tips))
 
     def side_heads(self, head: CommitRef) -> tuple[CommitRef, ...]:
         """Return the leaves that are not on the head's chain, sorted.
@@ -186,6 +197,14 @@ class EpochGraph:
         """
         self.node(head)
         return tuple(ref for ref in self.leaves() if ref != head)
+
+    def authored(self, device: Device) -> tuple[CommitRef, ...]:
+        """Return the nodes that a device made, sorted."""
+        return self._authored.get(device, ())
+
+    def removals(self) -> Mapping[Device, tuple[CommitRef, ...]]:
+        """Return each device that another has removed on any branch, with the nodes that did, sorted."""
+        return self._removals
 
     def branch(self, head: CommitRef, side_head: CommitRef) -> tuple[CommitRef, ...]:
         """Return the nodes above a side head that are not on the head's chain, from the fork down to the side head.
@@ -201,6 +220,11 @@ class EpochGraph:
         return tuple(sorted(ref for ref, children in self._children.items() if len(children) > 1))
 
 
+def _with(refs: tuple[CommitRef, ...], ref: CommitRef) -> tuple[CommitRef, ...]:
+    place = bisect(refs, ref)
+    return (*refs[:place], ref, *refs[place:])
+
+
 def _next_origins(origins: Map[Device, CommitRef], node: Node) -> Map[Device, CommitRef]:
     joined = (*node.adds, node.author) if node.is_genesis or node.is_external else node.adds
     changed = origins.mutate()
@@ -211,5 +235,5 @@ def _next_origins(origins: Map[Device, CommitRef], node: Node) -> Map[Device, Co
     return changed.finish()
 
 
-EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map())
+EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map(), Map(), Map(), Map())
 """The graph of a room without a group."""

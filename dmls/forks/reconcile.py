@@ -6,7 +6,7 @@ None of this ever makes a commit valid or invalid. All times are in milliseconds
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -25,6 +25,7 @@ __all__ = [
     "desired_devices",
     "devices_to_add",
     "finally_gone",
+    "is_desired",
     "leaves_to_remove",
     "lists_wanted",
     "removal_marks",
@@ -102,7 +103,7 @@ class Situation:
         now_ms: the time.
     """
 
-    leaves: tuple[HeadLeaf, ...]
+    leaves: Iterable[HeadLeaf]
     joined: frozenset[UserId]
     now_ms: int
     invited: frozenset[UserId] = frozenset()
@@ -127,23 +128,24 @@ def finally_gone(graph: EpochGraph) -> frozenset[Device]:
     """Return the devices that a device of their user's server has removed for good, on any fork."""
     return frozenset(
         device
-        for node in map(graph.node, graph)
-        if node.logout
-        for device in node.removes_others
-        if device.server == node.author.server
+        for device, refs in graph.removals().items()
+        if any(node.logout and device.server == node.author.server for node in map(graph.node, refs))
     )
 
 
-def removal_marks(graph: EpochGraph, joined: Collection[UserId], seen_at_ms: Mapping[CommitRef, int]) -> dict[Device, int]:
+def removal_marks(
+    graph: EpochGraph, joined: Collection[UserId], seen_at_ms: Callable[[CommitRef], int | None]
+) -> dict[Device, int]:
     """Return the devices that somebody in J has removed on any fork, and when such a removal was seen last.
 
-    `seen_at_ms`: when each node was stored here; removals by nodes that are not in it are left out.
+    `seen_at_ms` tells when a node was stored here; removals by nodes of which it says None are left out.
     """
     marks: dict[Device, int] = {}
-    for ref, seen in seen_at_ms.items():
-        if ref in graph and is_author_joined(node := graph.node(ref), joined):
-            for device in node.removes_others:
-                marks[device] = max(seen, marks.get(device, seen))
+    for device, refs in graph.removals().items():
+        seen = [seen_at_ms(ref) for ref in refs if is_author_joined(graph.node(ref), joined)]
+        last = max((time for time in seen if time is not None), default=None)
+        if last is not None:
+            marks[device] = last
     return marks
 
 
@@ -154,7 +156,18 @@ def desired_devices(situation: Situation) -> frozenset[Device]:
         for user in situation.joined | situation.invited
         if user in situation.lists
         for device in situation.lists[user].devices
-        if device.user_id == user and device not in situation.gone and not _is_marked(situation, device)
+        if is_desired(situation, device)
+    )
+
+
+def is_desired(situation: Situation, device: Device) -> bool:
+    """Tell whether a device is in D."""
+    user = device.user_id
+    return (
+        (user in situation.joined or user in situation.invited)
+        and _is_listed(situation, device)
+        and device not in situation.gone
+        and not _is_marked(situation, device)
     )
 
 

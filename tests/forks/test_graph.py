@@ -210,3 +210,19 @@ def test_damaged_records_raise_a_codec_error_or_are_other_records(data: bytes, c
                 assert kind.decode(damaged).encode() == damaged
             except CodecError:
                 continue
+
+
+def test_authors_removals_and_tips_are_indexed_whatever_the_order(rng: random.Random) -> None:
+    nodes, _, _ = random_room(rng, 12)
+    known = {node.commit_ref: node for node in nodes}
+    for _ in range(5):
+        rng.shuffle(nodes)
+        graph = arrive(nodes)
+        present = [known[ref] for ref in graph]
+        for author in {node.author for node in present}:
+            assert graph.authored(author) == tuple(sorted(node.commit_ref for node in present if node.author == author))
+        removed = {device for node in present for device in node.removes_others}
+        assert dict(graph.removals()) == {
+            device: tuple(sorted(node.commit_ref for node in present if device in node.removes_others)) for device in removed
+        }
+        assert graph.leaves() == tuple(sorted(ref for ref in graph if not graph.children(ref)))

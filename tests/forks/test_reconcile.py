@@ -254,8 +254,8 @@ def test_removals_by_joined_authors_are_marked_with_the_last_sight_of_them() -> 
     story.commit("spent", "p", by="bob/1@hs2", removes=["alice/2@hs1"], is_spent=True)
     story.commit("own", "p", by="bob/1@hs2", is_external=True, removes=["bob/1@hs2"])
     seen = {ref_of(name): number for number, name in enumerate(["first", "again", "outsider", "spent", "own", "unknown"])}
-    assert removal_marks(story.graph, story.joined, seen) == {BOB_2: 1}
-    assert removal_marks(story.graph, story.joined, {}) == {}
+    assert removal_marks(story.graph, story.joined, seen.get) == {BOB_2: 1}
+    assert removal_marks(story.graph, story.joined, lambda _: None) == {}
 
 
 # The races of the protocol's text, as far as they are decided here
@@ -274,7 +274,7 @@ def test_race_a_device_added_on_two_forks_is_wanted_once_and_never_twice() -> No
 @pytest.mark.parametrize("winner", ["removal", "commit"])
 def test_race_whoever_was_removed_on_one_fork_is_out_whichever_fork_wins(winner: str) -> None:
     story = grown().commit("removal", "p", by="alice/1@hs1", removes=["bob/2@hs2"]).commit("commit", "p", by="bob/2@hs2")
-    marks = removal_marks(story.graph, story.joined, {ref_of("removal"): 5_000, ref_of("commit"): 6_000})
+    marks = removal_marks(story.graph, story.joined, {ref_of("removal"): 5_000, ref_of("commit"): 6_000}.get)
     others = [leaf(ALICE, 0), leaf(BOB, 3)]
     leaves = others if winner == "removal" else [*others, leaf(BOB_2, 4)]
     state = situation(*leaves, lists=(OWN_LIST, listed(BOB, BOB_2, taken_at_ms=4_000)), removed_at_ms=marks)
@@ -298,7 +298,7 @@ def test_race_of_two_who_remove_each_other_the_one_that_state_resolution_keeps_s
 def test_race_a_user_who_left_and_came_back_gets_a_new_leaf_after_a_new_list() -> None:
     """bob's leaf was removed when he left; the list from before does not bring it back, the next one does."""
     story = grown().commit("removal", "p", by="alice/1@hs1", removes=["bob/1@hs2"])
-    marks = removal_marks(story.graph, story.joined, {ref_of("removal"): 5_000})
+    marks = removal_marks(story.graph, story.joined, {ref_of("removal"): 5_000}.get)
     old = situation(leaf(ALICE, 0), lists=(OWN_LIST, listed(BOB, taken_at_ms=4_000)), removed_at_ms=marks)
     assert BOB not in devices_to_add(old)
     assert lists_wanted(old) == {BOB.user_id}
