@@ -7,65 +7,40 @@ What it wants sent waits in its outbox, unchanged, until it is told what became 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devicestore import Connection, blobs, key_package_secrets, outbox
-from devicestore.errors import NotFound
+from devicestore import Connection, key_package_secrets, outbox
 from dmls.client.channel import ServiceChannel
 from dmls.client.failures import CallError
 from dmls.client.home import HomeService
+from dmls.client.rooms import DeviceRooms
 from dmls.client.store import load_or_make_device, open_client_store
-from dmls.engine.effects import (
-    BlobWanted,
-    ClaimWanted,
-    DecryptOutcome,
-    DecryptResult,
-    DeviceListsWanted,
-    EncryptOutcome,
-    EncryptResult,
-    EventResult,
-    EventToSend,
-)
-from dmls.engine.inputs import (
-    DecryptRequested,
-    DeviceListChanged,
-    EncryptRequested,
-    EventReceived,
-    Input,
-    KeyPackagesProvided,
-    MemberEventReceived,
-    RoomStateChanged,
-    ToDeviceReceived,
-)
-from dmls.engine.state import RoomState
-from dmls.errors import NotFoundError
-from dmls.ids import DeviceId, EventId, RoomId, UserId
-from dmls.matrix.bodies import Payload
+from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind
+from dmls.ids import DeviceId, UserId
 from dmls.matrix.identifiers import server_of
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.suites import cipher_suite
-from dmls.rooms.answers import Answer, AnswerResult, Answers
 from dmls.rooms.environment import Clock
-from dmls.rooms.keeper import Keeper
+from dmls.rooms.keeper import Keeper, Report
 from dmls.rooms.key_packages import keep_secrets, make_bundles
-from dmls.rooms.outbox import BlobToStore, StoredItem, decode_item
-from dmls.rooms.session import Session, Written, load_pending
+from dmls.rooms.outbox import Backfill, BlobToStore, StoredItem
 from dmls.v1 import common_pb2
 
-__all__ = ["STOCK", "ClientDevice", "Encrypted", "system_clock"]
+__all__ = ["STOCK", "ClientDevice", "system_clock"]
 
 STOCK = 20
 """How many one-time key packages a device keeps at its service."""
 _SUITE = 1
-_MOST_ITEMS = 1_000
+_ANSWERED_FOR_MS = 7 * 86_400_000
+"""How long an answer is remembered, so that another one to the same item is noticed, in milliseconds."""
 
 
 def system_clock() -> int:
@@ -73,16 +48,8 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Encrypted:
-    """What became of an event to encrypt; `depends_on` are the outbox items, by number, to be sent before its ciphertext."""
-
-    result: EncryptResult = field(repr=False)
-    depends_on: tuple[int, ...] = ()
-
-
-class ClientDevice:
-    """One device. Safe to use from several threads."""
+class ClientDevice(DeviceRooms):
+    """One device, and the rooms in its store. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -108,23 +75,24 @@ class ClientDevice:
             StateError: the store is another device's.
             StoreError: it cannot be opened.
         """
-        self._clock, self._random = clock, random
         self._server = server_of(user_id)
-        self._store = open_client_store(folder)
-        try:
-            self.device = load_or_make_device(self._store, user_id, device_id, cipher_suite(_SUITE), clock(), random)
-            self._home = HomeService(channel, self.device, _SUITE)
-            self._keeper = Keeper(self._store, self._server, is_service=False, clock=clock, random=random)
-            for room_id in self._keeper.all_rooms():
-                self._keeper.wake(room_id)
-        except BaseException:
-            self._store.close()
-            raise
+        self._stock, self._is_short = 0, False
         self._served: set[int] = set()
+        store = open_client_store(folder)
+        try:
+            device = load_or_make_device(store, user_id, device_id, cipher_suite(_SUITE), clock(), random)
+            keeper = Keeper(store, self._server, is_service=False, clock=clock, random=random, on_report=self._note)
+            super().__init__(device, store, keeper)
+            self._home = HomeService(channel, device, _SUITE)
+            for room_id in keeper.all_rooms():
+                keeper.wake(room_id)
+        except BaseException:
+            store.close()
+            raise
 
     def close(self) -> None:
         """Close the store."""
-        self._store.close()
+        self.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -142,56 +110,34 @@ class ClientDevice:
     def stock(self, count: int = STOCK) -> int:
         """Upload as many key packages as are missing to `count`, and a last resort where none is or it was given out.
 
-        Their private halves are durable before any of them leaves. Returns how many were uploaded.
+        Their private halves are durable before any of them leaves. Whenever a Welcome has used one, `pending` fills the stock up
+        again. Returns how many were uploaded.
 
         Raises:
             DMLSError: the service refused them or cannot be reached.
         """
+        self._stock = count
         shortage = self._home.find_shortage(count)
+        self._is_short = False
         if not shortage:
             return 0
-        user_id = self.device.user_id
-        own = self._keeper.people.find([user_id])[user_id].hosted(_SUITE)[self.device]
-        now = self._clock()
+        env, user_id = self.keeper.env, self.device.user_id
+        own = env.people.find([user_id])[user_id].hosted(_SUITE)[self.device]
+        now = env.clock()
         bundles = make_bundles(
-            own, cipher_suite(_SUITE), now, self._random, count=shortage.one_time, last_resort=shortage.last_resort
+            own, cipher_suite(_SUITE), now, env.random, count=shortage.one_time, last_resort=shortage.last_resort
         )
 
         def keep(conn: Connection) -> None:
             key_package_secrets.purge(conn, now_ms=now)
+            outbox.purge(conn, acked_before_ms=now - _ANSWERED_FOR_MS)
             keep_secrets(conn, self.device, bundles)
 
-        self._store.write(keep).result()
+        self.store.write(keep).result()
         self._home.upload(bundles)
         return len(bundles)
 
-    # What the homeserver tells
-
-    def change_room_state(self, room_id: RoomId, change: RoomStateChanged) -> None:
-        """Take over the room's resolved state, or what changed of it.
-
-        Raises:
-            DMLSError: the change makes no sense.
-        """
-        self._step(room_id, change)
-
-    def receive_events(
-        self, room_id: RoomId, events: Iterable[EventReceived | MemberEventReceived | ToDeviceReceived]
-    ) -> list[EventResult]:
-        """Take in events of a room's timeline and to-device messages about it, and tell what became of each."""
-        waiting = list(events)
-
-        def work(session: Session) -> list[EventResult]:
-            results = (session.step(room_id, event).result for event in waiting)
-            return [result for result in results if result is not None]
-
-        return self._keeper.transact([room_id], work)
-
-    def change_device_lists(self, lists: Iterable[DeviceListChanged]) -> None:
-        """Take over device lists of users of other homeservers, in every room that the device knows."""
-        changes = list(lists)
-        for room_id in self._keeper.all_rooms():
-            self._keeper.transact([room_id], partial(_step_all, room_id=room_id, changes=changes))
+    # What the homeserver tells, and what the device wants of it
 
     def refresh_device_lists(self, users: Iterable[UserId]) -> None:
         """Fetch the devices of users of the own homeserver again, because they have changed.
@@ -199,14 +145,8 @@ class ClientDevice:
         Raises:
             DMLSError: the service cannot be reached.
         """
-        now = self._clock()
+        now = self.keeper.env.clock()
         self.change_device_lists(self._home.fetch_list(user, now) for user in users if server_of(user) == self._server)
-
-    def provide_key_packages(self, seq: int, provided: KeyPackagesProvided) -> AnswerResult:
-        """Take key packages of other homeservers' users, all that item `seq` asked for; the item is thereby done."""
-        return self._answer(Answer(seq, None, False, b"provided"), provided)
-
-    # What the device wants of its homeserver
 
     def pending(self) -> list[StoredItem]:
         """Return what the homeserver is to do, in order, after doing what the device can do itself.
@@ -214,81 +154,14 @@ class ClientDevice:
         What it cannot do because its service is out of reach is tried again next time.
         """
         self.pass_time()
+        if self._is_short and self._stock:
+            with contextlib.suppress(CallError):
+                self.stock(self._stock)
         while True:
             served = len(self._served)
-            wanted = [self._serve(item) for item in self._items()]
+            wanted = [self._serve(item) for item in self.items()]
             if len(self._served) == served:
                 return [item for item in wanted if item is not None]
-
-    def answer(self, seq: int, event_id: EventId | None, *, is_refused: bool = False) -> AnswerResult:
-        """Tell what became of an item: done, a room event under an event id, or finally refused."""
-        record = b"refused" if is_refused else b"sent " + (event_id or "").encode()
-        return self._answer(Answer(seq, event_id, is_refused, record))
-
-    def pass_time(self) -> None:
-        """Do what is due."""
-        for room_id in self._keeper.due(self._clock()):
-            self._keeper.wake(room_id)
-
-    def next_wake_ms(self) -> int | None:
-        """Return when `pass_time` has something to do next, in milliseconds since 1970; None: nothing is due of itself."""
-        return self._keeper.next_wake_ms()
-
-    # Messages
-
-    def encrypt(self, room_id: RoomId, event_type: str, content: dict[str, object]) -> Encrypted:
-        """Encrypt an event, after what must be committed first; the ciphertext is durable as sent when this returns.
-
-        Raises:
-            DMLSError: the content cannot be sent.
-        """
-        request = EncryptRequested(self.device.user_id, self.device.device_id, Payload(event_type, content, room_id))
-
-        def work(session: Session) -> tuple[EncryptResult, int]:
-            result = session.step(room_id, request).encrypted
-            return result or EncryptResult(EncryptOutcome.NOT_ENCRYPTED), session.mark()
-
-        def finish(conn: Connection, written: Written, done: tuple[EncryptResult, int]) -> Encrypted:
-            result, mark = done
-            before = (item for item in load_pending(conn, room_id) if isinstance(item.action, EventToSend | BlobToStore))
-            return Encrypted(result, tuple(item.seq for item in before if written.was_there(item, mark)))
-
-        self.pass_time()
-        return self._keeper.transact([room_id], work, finish)
-
-    def decrypt(self, room_id: RoomId, event_id: EventId) -> DecryptResult:
-        """Return the plaintext of an event that was received before, or why it cannot be read."""
-        request = DecryptRequested(self.device.user_id, self.device.device_id, event_id)
-        result = self._keeper.transact([room_id], lambda session: session.step(room_id, request).decrypted)
-        return result or DecryptResult(DecryptOutcome.UNKNOWN_EVENT)
-
-    def room(self, room_id: RoomId) -> RoomState | None:
-        """Return what the device knows of a room, None if nothing."""
-        return self._keeper.state(room_id)
-
-    # Blobs
-
-    def receive_blob(self, room_id: RoomId, data: bytes) -> None:
-        """Take in a blob that the room waits for, or that an event of it will name."""
-        now = self._clock()
-        sha256 = self._store.write(lambda conn: blobs.put(conn, data, now_ms=now)).result()
-
-        def work(session: Session) -> None:
-            session.requests[room_id].append(BlobWanted("", sha256, len(data)))
-            session.touch(room_id)
-
-        self._keeper.transact([room_id], work)
-
-    def blob(self, sha256: bytes) -> bytes:
-        """Return a blob that the device made, to be put into the media repository; `sha256` has 32 bytes.
-
-        Raises:
-            NotFoundError: it is not here.
-        """
-        try:
-            return self._store.read(lambda conn: blobs.get(conn, sha256))
-        except NotFound as error:
-            raise NotFoundError("no such blob") from error
 
     # The own homeserver's service
 
@@ -300,6 +173,11 @@ class ClientDevice:
                 return self._serve_claim(item, action)
             if isinstance(action, DeviceListsWanted):
                 return self._serve_lists(item, action)
+            if isinstance(action, Backfill):
+                return self._serve_blobs(item, action)
+            if isinstance(action, BlobToStore) and item.seq not in self._served:
+                self._home.give_blob(item.room_id, self.blob(action.sha256))
+                self._served.add(item.seq)
         except CallError:
             return None
         return item
@@ -319,43 +197,25 @@ class ClientDevice:
         others = tuple(user for user in action.users if server_of(user) != self._server)
         return self._rest(item, DeviceListsWanted(others) if others else None)
 
-    def _rest(self, item: StoredItem, action: ClaimWanted | DeviceListsWanted | None) -> StoredItem | None:
+    def _serve_blobs(self, item: StoredItem, action: Backfill) -> StoredItem | None:
+        if item.seq in self._served or not action.blobs:
+            return item
+        missing = []
+        for wanted in action.blobs:
+            data = self._home.find_blob(item.room_id, wanted.sha256)
+            if data is None:
+                missing.append(wanted)
+            else:
+                self.receive_blob(item.room_id, data)
+        rest = replace(action, blobs=tuple(missing))
+        return self._rest(item, rest if rest != Backfill() else None)
+
+    def _rest(self, item: StoredItem, action: ClaimWanted | DeviceListsWanted | Backfill | None) -> StoredItem | None:
         self._served.add(item.seq)
         if action is None:
             self.answer(item.seq, None)
             return None
         return replace(item, action=action)
 
-    # The store
-
-    def _step(self, room_id: RoomId, happened: Input) -> None:
-        self._keeper.transact([room_id], lambda session: session.step(room_id, happened))
-
-    def _answer(self, answer: Answer, happened: Input | None = None) -> AnswerResult:
-        """Store an answer together with what it lets happen in the item's room."""
-        item = self._item(answer.seq)
-
-        def work(session: Session) -> tuple[Answers, list[tuple[Answer, AnswerResult | None]]]:
-            answers = Answers(session)
-            if item is not None and happened is not None:
-                session.step(item.room_id, happened)
-            return answers, answers.take([answer])
-
-        def finish(
-            conn: Connection, _written: Written, taken: tuple[Answers, list[tuple[Answer, AnswerResult | None]]]
-        ) -> AnswerResult:
-            return taken[0].store(conn, taken[1])[0]
-
-        return self._keeper.transact([] if item is None else [item.room_id], work, finish)
-
-    def _items(self) -> list[StoredItem]:
-        rows = self._store.read(lambda conn: outbox.read_after(conn, 0, _MOST_ITEMS))
-        return [decode_item(row) for row in rows]
-
-    def _item(self, seq: int) -> StoredItem | None:
-        return next((item for item in self._items() if item.seq == seq), None)
-
-
-def _step_all(session: Session, *, room_id: RoomId, changes: Iterable[Input]) -> None:
-    for change in changes:
-        session.step(room_id, change)
+    def _note(self, report: Report) -> None:
+        self._is_short = self._is_short or any(notice.kind is NoticeKind.JOINED for _, notice in report.notices)

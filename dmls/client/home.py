@@ -1,4 +1,4 @@
-"""The service of a device's own homeserver, as the device uses it: key packages, and devices of that homeserver's users."""
+"""The service of a device's own homeserver, as the device uses it: key packages, blobs, devices of the homeserver's users."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from dmls.client.channel import ServiceChannel
 from dmls.engine.inputs import DeviceListChanged, KeyPackagesProvided
+from dmls.errors import NotFoundError
 from dmls.forks.graph import Device
 from dmls.ids import DeviceId, RoomId, UserId
 from dmls.mls.group.leaf import KeyPackageBundle
@@ -72,6 +73,17 @@ class HomeService:
         claims = self._channel.call(request, key_package_pb2.ClaimKeyPackagesResponse).users
         found = {(claim.user_id, each.device_id): each.key_package for claim in claims for each in claim.devices}
         return KeyPackagesProvided({device: found.get((device.user_id, device.device_id)) or None for device in devices})
+
+    def find_blob(self, room_id: RoomId, sha256: bytes) -> bytes | None:
+        """Return a blob of a room, None if the service does not have it; `sha256` has 32 bytes."""
+        try:
+            return self._channel.get_blob(room_id, sha256)
+        except NotFoundError:
+            return None
+
+    def give_blob(self, room_id: RoomId, data: bytes) -> None:
+        """Give the service a blob of a room, which it need not fetch from the homeserver then."""
+        self._channel.put_blob(room_id, data)
 
     def fetch_list(self, user: UserId, now_ms: int) -> DeviceListChanged:
         """Fetch the devices of a user of the homeserver; `now_ms` is in milliseconds since 1970."""

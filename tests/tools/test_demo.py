@@ -22,8 +22,10 @@ from dmls.tools.demo.differences import DifferenceError
 from dmls.tools.demo.epochs import Epoch, EpochLog
 from dmls.tools.demo.federation import Federation
 from dmls.tools.demo.homeserver import Homeserver, Name
+from dmls.tools.demo.log import Step
 from dmls.tools.demo.log_reader import read_log_folder
 from dmls.tools.demo.messages import Mailbox, Message
+from dmls.tools.demo.replay import Replay
 from dmls.tools.demo.run import Options, default_log, run_demo
 from dmls.v1 import common_pb2, device_pb2
 from tests.support.room_logs import FIGURE_1
@@ -73,6 +75,23 @@ def test_figure_1_comes_out_as_it_must_with_services_killed_meanwhile(seed: int)
     assert _row(shown, "services killed") == ["6"]
     assert shown.count("and started again") == 6
     assert _row(shown, "carol/WAWV") == ["its", "own", "10", "10", "5"]
+
+
+def test_clients_that_are_killed_between_steps_miss_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play, killed = Replay.play, list[str]()
+
+    def play_and_kill(replay: Replay, step: Step) -> None:
+        play(replay, step)
+        clients = [client for server in replay.homeservers.values() for client in server.clients.values()]
+        if clients and replay.agenda.now % 3 == 0:
+            client = clients[replay.agenda.now % len(clients)]
+            client.kill()
+            client.restart()
+            killed.append(client.name)
+
+    monkeypatch.setattr(Replay, "play", play_and_kill)
+    assert "everything is as it must be" in _run(Options(cut_after("message 1 from alice", tmp_path)))
+    assert len(killed) > 3
 
 
 def test_the_data_directories_stay_if_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,9 @@ def _check_readers(replay: Replay, message: Message, head: CommitRef) -> None:
 
 
 def try_whole_stores(replay: Replay) -> None:
-    """Hand every client whatever its homeserver has, and try its whole store on each message that is not for it.
+    """Give every client whatever its homeserver has, and try its whole store on each message that is not for it.
+
+    Asked in the ordinary way, too, the client must refuse.
 
     Raises:
         DifferenceError: one of them opened.
@@ -186,3 +188,5 @@ def try_whole_stores(replay: Replay) -> None:
             log = replay.logs[message.room_id]
             if name not in (log.members(message.commit_ref) or ()):
                 replay.mailbox.try_stores([(name, client)], message, log)
+                replay.mailbox.shown(message, [(name, client)])
+    replay.mailbox.read(replay.logs)

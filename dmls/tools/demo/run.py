@@ -77,11 +77,13 @@ def run_demo(options: Options, console: Console) -> None:
     names = sorted({name for room in folder.rooms for name in room.servers})
     plan = KillPlan(options.seed, options.kills, len(steps), names)
     with contextlib.ExitStack() as stack:
+        # A socket's path has to be short, so it is not in the data directory.
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dmls-")))
         data = stack.enter_context(_data_folder(options, console))
         output = stack.enter_context(open_output(console, len(steps)))
         story = Story(output, steps[0].ts)
         output.line(f"{folder.scenario}: {len(steps)} steps of {', '.join(names)}; carol and dan keep their own keys", "bold")
-        replay = stack.enter_context(_start(folder, data, plan, story))
+        replay = stack.enter_context(_start(folder, data, sockets, plan, story))
         for number, step in enumerate(steps):
             plan.step = number
             replay.play(step)
@@ -106,13 +108,14 @@ def _data_folder(options: Options, console: Console) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _start(folder: LogFolder, data: Path, plan: KillPlan, story: Story) -> Iterator[Replay]:
+def _start(folder: LogFolder, data: Path, sockets: Path, plan: KillPlan, story: Story) -> Iterator[Replay]:
     """Start a service beside each homeserver, and the clients, which wait until they log in. All end with the block."""
     with contextlib.ExitStack() as stack:
         homeservers: dict[str, Homeserver] = {}
         logs = {name: log for room in folder.rooms for name, log in room.servers.items()}
         for name, log in sorted(logs.items()):
-            service = ServiceProcess(name, log.server_name, data / name, plan, partial(story.tell, name, style="red"))
+            on_kill = partial(story.tell, name, style="red")
+            service = ServiceProcess(name, log.server_name, data / name, sockets / name, plan, on_kill)
             stack.callback(service.stop)
             homeservers[name] = Homeserver(name, log.server_name, service)
         addresses = {homeserver.server_name: homeserver.service.address for homeserver in homeservers.values()}

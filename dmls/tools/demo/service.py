@@ -45,9 +45,15 @@ class ServiceProcess:
     """The process of one homeserver's service; its data directory is `folder`."""
 
     def __init__(
-        self, short_name: str, server_name: ServerName, folder: Path, plan: KillPlan, on_kill: Callable[[str], None]
+        self,
+        short_name: str,
+        server_name: ServerName,
+        folder: Path,
+        socket: Path,
+        plan: KillPlan,
+        on_kill: Callable[[str], None],
     ) -> None:
-        """Start the process. `on_kill` is told of every kill, in words."""
+        """Start the process. It listens on the Unix socket `socket`; `on_kill` is told of every kill, in words."""
         self.name = f"the service of {short_name}"
         self.incarnation = 0
         self.found_again = 0
@@ -58,7 +64,7 @@ class ServiceProcess:
         self._plan = plan
         self._on_kill = on_kill
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.address = f"unix:{folder / 'socket'}"
+        self.address = f"unix:{socket}"
         self._command = [
             sys.executable, "-m", "dmls.cli", "serve", "--hosting",
             "--data", str(folder), "--server-name", server_name, "--listen", self.address,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dmls.engine.state import RoomState
-from dmls.errors import DMLSError
+from dmls.errors import CodecError, DMLSError
 from dmls.ids import CommitRef
 from dmls.matrix.bodies import Inline, MessageBody, parse_body
 from dmls.mls.codec import decode
@@ -26,18 +26,17 @@ def try_everything(state: RoomState | None, content: Mapping[str, Any]) -> tuple
         The epoch whose keys opened the message, empty if none did, and how many epochs there were.
 
     Raises:
-        DMLSError: the content is no message.
+        DMLSError: the content is no message, or not here as a whole.
     """
     body = parse_body(content)
-    if state is None or not isinstance(body, MessageBody) or not isinstance(body.message, Inline):
-        return CommitRef(b""), 0
+    if not isinstance(body, MessageBody) or not isinstance(body.message, Inline):
+        raise CodecError("not a message in the event itself")
     message = decode(MLSMessage, body.message.data).body
     if not isinstance(message, PrivateMessage):
-        return CommitRef(b""), 0
-    for ref, held in state.epochs.items():
-        if _opens(held.state, message):
-            return ref, len(state.epochs)
-    return CommitRef(b""), len(state.epochs)
+        raise CodecError("not a private message")
+    epochs = {} if state is None else state.epochs
+    opened = next((ref for ref, held in epochs.items() if _opens(held.state, message)), CommitRef(b""))
+    return opened, len(epochs)
 
 
 def _opens(held: GroupState, message: PrivateMessage) -> bool:
