@@ -1,4 +1,4 @@
-"""A room's records: how the state is written to a store and read back (docs/protocol.md, Section 11)."""
+"""A room's records: how the state is written to a store and read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time brings: commits that are due, joins, votes, and secrets whose time is over (docs/protocol.md, Sections 8 and 11)."""
+"""What time brings: commits that are due, joins, votes, and secrets whose time is over (docs/protocol.md, Section 8)."""
 
 from __future__ import annotations
 
