@@ -142,7 +142,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
         draft.send(BackfillWanted(hints, (parent_ref,)))
         return parent_ref
     if parent.group.suite is not suite:
-        raise InvalidCommitError("another cipher suite than the group's", rule="WL-10")
+        raise InvalidCommitError("another cipher suite than the group's")
     verify_sender(parent.group, content)
     author = _author(parent.group, content)
     _check_author(event, author)
@@ -167,7 +167,7 @@ def _author(group: PublicGroup, content: AuthenticatedContent) -> Device:
     else:
         leaf = commit.path.leaf_node if isinstance(commit, Commit) and commit.path is not None else None
     if leaf is None:
-        raise InvalidCommitError("the author has no leaf", rule="FRM-04")
+        raise InvalidCommitError("the author has no leaf")
     return device_of(leaf)
 
 
@@ -180,11 +180,11 @@ def _check_group_info(suite: CipherSuite, ref: CommitRef, transition: Transition
     group_info = decode(MLSMessage, encoded).body
     group = transition.group
     if not isinstance(group_info, GroupInfo) or group_info.group_context != group.context:
-        raise InvalidGroupInfoError("the GroupInfo is not of the commit's epoch", rule="CC-08")
+        raise InvalidGroupInfoError("the GroupInfo is not of the commit's epoch")
     if group_info.confirmation_tag != group.confirmation_tag or group_info.signer != transition.committer:
-        raise InvalidGroupInfoError("the GroupInfo is not by the commit's author", rule="CC-08")
+        raise InvalidGroupInfoError("the GroupInfo is not by the commit's author")
     if read_node_ref(group_info.extensions) != ref:
-        raise InvalidGroupInfoError("the GroupInfo names another node", rule="CC-08")
+        raise InvalidGroupInfoError("the GroupInfo names another node")
 
 
 def transition_devices(group: PublicGroup, transition: Transition) -> tuple[tuple[Device, ...], tuple[Device, ...]]:
@@ -314,7 +314,7 @@ def enter_by_welcome(draft: Draft, ref: CommitRef, message: object) -> bool:
             options = JoinOptions(rule=rule_of(entry.group), policy=_POLICY, followed=entry.group)
             joined = join(entry.group.suite, message, bundle, options=options)
             if read_node_ref(joined.group_info.extensions) != ref:
-                raise InvalidGroupInfoError("the Welcome is of another node", rule="WL-11")
+                raise InvalidGroupInfoError("the Welcome is of another node")
             add_epoch(draft, ref, joined.state, joined.private_keys)
             entered = True
         else:

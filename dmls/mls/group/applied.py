@@ -65,24 +65,24 @@ def apply_proposals(
     extensions = group.context.extensions
     for change in bodies_of(proposals, GroupContextExtensions):
         check_group_extensions(change.extensions)
-        extensions = change.extensions
+        extensions = change.extensions  # PR-13
     updated = _judge_updates(group, proposals, policy)
     removed = _find_removed(group, proposals)
     key_packages = [add.key_package for add in bodies_of(proposals, Add)]
     for key_package in key_packages:
-        check_key_package(group.suite, key_package, now=now, limits=limits, is_sending=is_sending)
+        check_key_package(group.suite, key_package, now=now, limits=limits, is_sending=is_sending)  # PR-03
         policy.check_credential(key_package.leaf_node.credential, key_package.leaf_node.signature_key)
     _check_clients(group, removed, key_packages)
 
-    tree = group.tree
+    tree = group.tree  # AP-05
     for index, leaf in updated:
         tree = tree.update(index, leaf)
-    tree = tree.remove_all([index for index, _ in removed])
+    tree = tree.remove_all([index for index, _ in removed])  # AP-01
     added = [key_package.leaf_node for key_package in key_packages]
     # Keys are unique after the whole list, however its parts pass them on (LN-22).
     others = tree.remove_all([index for index, _ in updated]) if updated else tree
     _check_keys(others, [*(leaf for _, leaf in updated), *added])
-    tree, indices = tree.add_all(added)
+    tree, indices = tree.add_all(added)  # AP-02
     return AppliedProposals(
         tree,
         extensions,
@@ -105,9 +105,7 @@ def _judge_updates(
         index, leaf = LeafIndex(item.sender.leaf_index), item.body.leaf_node
         check_leaf_node(group.suite, leaf, UpdateSource)
         check_leaf_signature(group.suite, leaf, group.context.group_id, index)
-        replaced = group.tree.leaf(index)
-        if replaced is None:
-            raise InvalidProposalError("the updated leaf is blank", rule="PR-05")
+        replaced = group.tree.member(index)
         if leaf.encryption_key == replaced.encryption_key:
             raise InvalidProposalError("an update needs a fresh encryption key", rule="LN-18")
         check_replacement(policy, replaced, leaf)
@@ -119,10 +117,7 @@ def _find_removed(group: PublicGroup, proposals: Sequence[ResolvedProposal]) -> 
     removed = []
     for remove in bodies_of(proposals, Remove):
         index = LeafIndex(remove.removed)
-        leaf = group.tree.leaf(index)
-        if leaf is None:
-            raise InvalidProposalError("the removed leaf is blank", rule="PR-07")
-        removed.append((index, leaf))
+        removed.append((index, group.tree.member(index)))
     return tuple(removed)
 
 

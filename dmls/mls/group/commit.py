@@ -129,8 +129,8 @@ def create_commit(
         added = frozenset(index for index, _ in applied.added)
         commit = replace(commit, path=seal_path(applied.tree, staged, added, context, random))
     content = FramedContent(group.context.group_id, group.context.epoch, sender, options.authenticated_data, commit)
-    signing_key = options.signature_private_key or client.signature_private_key
-    signature = sign_content(group.suite, options.wire_format, content, group.context, signing_key)
+    signing_key = options.signature_private_key or client.signature_private_key  # CC-16
+    signature = sign_content(group.suite, options.wire_format, content, group.context, signing_key)  # CC-03
     unconfirmed = AuthenticatedContent(options.wire_format, content, signature, b"")
     return _finish(state, client, leaf_index, applied, staged, unconfirmed, random, options)
 
@@ -161,7 +161,9 @@ def leaf_maker(group: PublicGroup, client: Client, leaf_index: LeafIndex) -> Cal
 
     def make(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
         source = CommitSource(parent_hash)
-        return make_leaf_node(group.suite, client, encryption_key, source, group_id=group.context.group_id, leaf_index=leaf_index)
+        return make_leaf_node(
+            group.suite, client, encryption_key, source, group_id=group.context.group_id, leaf_index=leaf_index
+        )  # CC-07
 
     return make
 
@@ -191,7 +193,7 @@ def _finish(
     parent = with_init_state(state, child.parent_init_state)
     message, parent = _frame(parent, content, random, options)
     extensions = tuple(options.group_info_extensions(content))
-    group_info = make_group_info(new_state, client, leaf_index, extensions=extensions)
+    group_info = make_group_info(new_state, client, leaf_index, extensions=extensions)  # CC-08
     welcome = None
     if applied.added:
         invitation = group_info
@@ -199,13 +201,13 @@ def _finish(
             invitation = make_group_info(new_state, client, leaf_index, extensions=extensions, with_tree=True)
         welcome = make_welcome(child, applied, staged, invitation, random)
     keys = {} if staged is None else dict(staged.private_keys)
-    return StagedCommit(content, message, new_state, parent, keys, applied, group_info, welcome)
+    return StagedCommit(content, message, new_state, parent, keys, applied, group_info, welcome)  # CC-05, CC-06
 
 
 def _frame(parent: GroupState, content: AuthenticatedContent, random: Random, options: CommitOptions) -> tuple[bytes, GroupState]:
     group = parent.public
     if options.wire_format == WireFormat.PUBLIC_MESSAGE:
-        public = protect_public(group.suite, content, group.context, parent.secrets.membership_key)
+        public = protect_public(group.suite, content, group.context, parent.secrets.membership_key)  # CC-04
         return encode_message(public), parent
     if options.wire_format != WireFormat.PRIVATE_MESSAGE:
         raise InvalidCommitError("a commit is a public or a private message", rule="FRM-14")

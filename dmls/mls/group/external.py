@@ -102,7 +102,9 @@ def create_external_commit(
         tuple(bodies),
         seal_path(before, staged, frozenset(), provisional_context(group, applied, staged.tree), random),
     )
-    framed = FramedContent(group.context.group_id, group.context.epoch, NewMemberCommit(), options.authenticated_data, commit)
+    framed = FramedContent(
+        group.context.group_id, group.context.epoch, NewMemberCommit(), options.authenticated_data, commit
+    )  # XC-07
     signature = sign_content(suite, WireFormat.PUBLIC_MESSAGE, framed, group.context, client.signature_private_key)
     unconfirmed = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, framed, signature, b"")
     confirmed = confirmed_transcript_hash(suite, group.interim_transcript_hash, unconfirmed)

@@ -89,7 +89,7 @@ def check_epoch(group: PublicGroup, content: FramedContent | PrivateMessage) -> 
     if content.group_id != group.context.group_id:
         raise InvalidMessageError("message of another group", rule="FRM-11")
     if content.epoch < group.context.epoch:
-        raise StaleEpochError("message of an earlier epoch", rule="FRM-12")
+        raise StaleEpochError("message of an earlier epoch", rule="FRM-12")  # CP-13, SQ-05
     if content.epoch > group.context.epoch:
         raise UnknownEpochError("message of a later epoch", rule="FRM-12")
 
@@ -109,7 +109,7 @@ def sender_key(group: PublicGroup, content: FramedContent) -> bytes:
     if isinstance(sender, NewMemberCommit):
         if not isinstance(body, Commit) or body.path is None:
             raise InvalidMessageError("a new member's commit needs a path", rule="FRM-07")
-        return body.path.leaf_node.signature_key
+        return body.path.leaf_node.signature_key  # XC-08
     if isinstance(sender, NewMemberProposal):
         if not isinstance(body, Add):
             raise InvalidMessageError("a new member proposes its own addition only", rule="FRM-08")
@@ -118,7 +118,7 @@ def sender_key(group: PublicGroup, content: FramedContent) -> bytes:
 
 
 def _external_sender_key(group: PublicGroup, sender: ExternalSenderIndex, body: object) -> bytes:
-    if not isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions):
+    if not isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions):  # PR-14
         raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")
     allowed = read_extension(group.context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
     if allowed is None or sender.sender_index >= len(allowed.senders):
@@ -133,7 +133,7 @@ def verify_sender(group: PublicGroup, content: AuthenticatedContent) -> None:
         InvalidMessageError, EpochError: it cannot belong here.
         SignatureError: it was not signed by its sender.
     """
-    check_epoch(group, content.content)
+    check_epoch(group, content.content)  # PR-15
     verify_content(group.suite, content, group.context, sender_key(group, content.content))
 
 
@@ -178,13 +178,13 @@ def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> Publ
     if context.cipher_suite != suite.id:
         raise InvalidGroupInfoError("another cipher suite", rule="WL-10")
     check_group_info_extensions(group_info.extensions)
-    check_group_extensions(context.extensions)
+    check_group_extensions(context.extensions)  # WL-26
     check_group_info_signature(suite, group_info, tree)
     if tree.tree_hash != context.tree_hash:
         raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")
     check_group_members(tree, context.extensions)
-    validate_tree(tree, context.group_id)
-    interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)
+    validate_tree(tree, context.group_id)  # WL-12, WL-14
+    interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)  # WL-20, XC-14
     return PublicGroup(suite, context, tree, interim, group_info.confirmation_tag)
 
 

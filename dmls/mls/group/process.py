@@ -51,9 +51,9 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
     public, suite = state.public, state.public.suite
     body = message.body
     if isinstance(body, PublicMessage):
-        check_epoch(public, body.content)
+        check_epoch(public, body.content)  # CP-01
         content = unprotect_public(suite, body, public.context, state.secrets.membership_key)
-        verify_sender(public, content)
+        verify_sender(public, content)  # CP-02
         return content, state
     if not isinstance(body, PrivateMessage):
         raise InvalidMessageError("not a framed message", rule="ENC-12")
@@ -122,7 +122,7 @@ def process_commit(
     check_confirmation(child.state, "CP-10")
     new_keys = {} if opened is None else dict(opened.private_keys)
     new_state = replace(child.state, closed_by=applied.reinit)
-    return ProcessedCommit(new_state, with_init_state(state, child.parent_init_state), new_keys, transition)
+    return ProcessedCommit(new_state, with_init_state(state, child.parent_init_state), new_keys, transition)  # CP-11
 
 
 def process_handshake(

@@ -62,7 +62,7 @@ def resolve_proposals(
         cached = group.proposals.get(ProposalRef(entry.reference))
         if cached is None:
             raise InvalidCommitError("unknown proposal reference", rule="PL-15")
-        resolved.append(ResolvedProposal(cached.body, cached.content.content.sender))
+        resolved.append(ResolvedProposal(cached.body, cached.content.content.sender))  # AP-04, CC-15
     return tuple(resolved)
 
 
@@ -70,7 +70,9 @@ def is_path_required(proposals: Sequence[ResolvedProposal]) -> bool:
     """Tell whether a commit of these proposals must have a path (RFC 9420, Section 12.4; CC-01, AMB-01)."""
     if not proposals:
         return True
-    return any(isinstance(item.body, Update | Remove | ExternalInit | GroupContextExtensions) for item in proposals)
+    return any(
+        isinstance(item.body, Update | Remove | ExternalInit | GroupContextExtensions) for item in proposals
+    )  # CC-01, CC-02
 
 
 def bodies_of(proposals: Sequence[ResolvedProposal], kind: type[T]) -> Iterator[T]:
@@ -85,14 +87,14 @@ def check_proposal_list(group: PublicGroup, proposals: Sequence[ResolvedProposal
         InvalidProposalError, InvalidGroupInfoError: a rule is broken.
     """
     _check_targets(proposals, committer)
-    _check_psks(group, tuple(bodies_of(proposals, PreSharedKey)))
+    _check_psks(group, tuple(bodies_of(proposals, PreSharedKey)))  # PR-08, PL-08
     if sum(1 for _ in bodies_of(proposals, GroupContextExtensions)) > 1:
         raise InvalidProposalError("two GroupContextExtensions", rule="PL-09")
     external_inits = sum(1 for _ in bodies_of(proposals, ExternalInit))
     if committer is None:
         _check_external_list(proposals, external_inits)
     elif external_inits:
-        raise InvalidProposalError("ExternalInit outside an external commit", rule="PL-12")
+        raise InvalidProposalError("ExternalInit outside an external commit", rule="PL-12")  # PR-10
     for reinit in bodies_of(proposals, ReInit):
         if len(proposals) > 1:
             raise InvalidProposalError("ReInit stands alone", rule="PL-10")
@@ -116,13 +118,13 @@ def _check_targets(proposals: Sequence[ResolvedProposal], committer: LeafIndex |
         if isinstance(item.body, Update):
             if not isinstance(item.sender, Member):
                 raise InvalidProposalError("only members update", rule="PR-05")
-            target = item.sender.leaf_index
+            target = item.sender.leaf_index  # PR-06
             if target == committer:
                 raise InvalidProposalError("the committer updates by its path", rule="PL-02")
         elif isinstance(item.body, Remove):
             target = item.body.removed
             if target == committer:
-                raise InvalidProposalError("the committer cannot remove itself", rule="PL-03")
+                raise InvalidProposalError("the committer cannot remove itself", rule="PL-03")  # PL-19
         else:
             continue
         if target in targets:

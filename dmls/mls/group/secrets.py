@@ -80,7 +80,7 @@ def external_init(state: GroupState, kem_output: bytes) -> InitSecretStep:
     if not state.secrets.external_secret:
         raise DecryptionError("the epoch takes no external commits any more")
     pair = external_key_pair(suite, state.secrets.external_secret)
-    secret = suite.export_external_init_open(pair.private_key, pair.public_key, kem_output)
+    secret = suite.export_external_init_open(pair.private_key, pair.public_key, kem_output)  # XC-09
     return lambda _context: (secret, state.init_state)
 
 

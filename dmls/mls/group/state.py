@@ -156,7 +156,7 @@ def own_leaf(state: GroupState, leaf_index: LeafIndex) -> LeafNode:
     if leaf_index not in state.own_leaves or leaf is None:
         raise NotAMemberError("not an own leaf of this epoch")
     if state.closed_by is not None:
-        raise StateError("the group is closed by a ReInit", rule="CP-12")
+        raise StateError("the group is closed by a ReInit", rule="CP-12")  # RB-06, SQ-02
     return leaf
 
 

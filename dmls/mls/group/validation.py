@@ -244,7 +244,7 @@ def check_group_info_extensions(extensions: Sequence[Extension]) -> None:
         CodecError: external_pub does not decode.
     """
     check_unique_types(extensions, InvalidGroupInfoError, "WL-23")
-    _check_places(extensions, _IN_GROUP_INFOS, InvalidGroupInfoError, "EX-10")
+    _check_places(extensions, _IN_GROUP_INFOS, InvalidGroupInfoError, "EX-10")  # WL-22
     read_extension(extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
 
 

@@ -60,7 +60,7 @@ def make_group_info(
         listed.append(make_extension(ExtensionType.EXTERNAL_PUB, ExternalPub(pair.public_key)))
     if with_tree:
         listed.append(Extension(ExtensionType.RATCHET_TREE, public.tree.encode()))
-    unsigned = GroupInfo(public.context, tuple(listed), public.confirmation_tag, leaf_index, b"")
+    unsigned = GroupInfo(public.context, tuple(listed), public.confirmation_tag, leaf_index, b"")  # WL-29
     signature = public.suite.sign_with_label(client.signature_private_key, "GroupInfoTBS", group_infos.encode_tbs(unsigned))
     return replace(unsigned, signature=signature)
 
@@ -74,9 +74,9 @@ def make_welcome(
     encrypted = suite.aead_seal(key, nonce, b"", encode(group_info))
     sealer = suite.sealer("Welcome", encrypted)
     secrets = []
-    for index, key_package in applied.added:
-        path_secret = None if staged is None else PathSecret(path_secret_for(staged, index))
-        content = encode(GroupSecrets(child.joiner_secret, path_secret, applied.psk_ids))
+    for index, key_package in applied.added:  # CC-09
+        path_secret = None if staged is None else PathSecret(path_secret_for(staged, index))  # CC-10, WL-18
+        content = encode(GroupSecrets(child.joiner_secret, path_secret, applied.psk_ids))  # CC-11
         kem_output, ciphertext = sealer.seal(key_package.init_key, content, random)
         ref = key_package_ref(suite, key_package)
         secrets.append(EncryptedGroupSecrets(ref, HPKECiphertext(kem_output, ciphertext)))
@@ -135,11 +135,11 @@ def join(
     psks = _find_psks(suite, secrets, options.psks)
     psk_secret = derive_psk_secret(suite, psks)
     key, nonce = welcome_key_nonce(suite, derive_welcome_secret(suite, Secret(secrets.joiner_secret), psk_secret))
-    group_info = decode(GroupInfo, suite.aead_open(key, nonce, b"", welcome.encrypted_group_info))
+    group_info = decode(GroupInfo, suite.aead_open(key, nonce, b"", welcome.encrypted_group_info))  # WL-07
     context, own_leaf = group_info.group_context, bundle.key_package.leaf_node
     if context.epoch != 1 and any(_opens_successor(psk_id) for psk_id, _ in psks):
         raise InvalidWelcomeError("a successor begins at epoch 1", rule="RB-02")
-    check_leaf_support(own_leaf, context.extensions)
+    check_leaf_support(own_leaf, context.extensions)  # WL-21, WL-24
     public = _follow(suite, group_info, ratchet_tree, options)
     leaf_index = public.tree.find_signature_key(own_leaf.signature_key)
     if leaf_index is None or public.tree.leaf(leaf_index) != own_leaf:
@@ -153,18 +153,18 @@ def join(
     _, epoch_secret = derive_member_secrets(suite, Secret(secrets.joiner_secret), psk_secret, encode(context))
     state = open_epoch(public, options.rule, epoch_secret, frozenset({leaf_index}), Map(), limits=options.limits)
     check_confirmation(state, "WL-19")
-    return JoinedGroup(state, leaf_index, keys, group_info)
+    return JoinedGroup(state, leaf_index, keys, group_info)  # WL-28
 
 
 def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle) -> GroupSecrets:
     key_package = bundle.key_package
     if welcome.cipher_suite != suite.id or key_package.cipher_suite != suite.id:
         raise InvalidWelcomeError("the Welcome is for another cipher suite", rule="WL-02")
-    entries = [entry for entry in welcome.secrets if entry.new_member == bundle.ref]
+    entries = [entry for entry in welcome.secrets if entry.new_member == bundle.ref]  # WL-30
     if len(entries) != 1:
         raise InvalidWelcomeError("the Welcome does not name this key package once", rule="WL-01")
     sealed = entries[0].encrypted_group_secrets
-    opened = suite.open_with_label(
+    opened = suite.open_with_label(  # WL-03
         bundle.init_private_key,
         key_package.init_key,
         "Welcome",
@@ -223,7 +223,7 @@ def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | Non
         check_group_info_signature(suite, group_info, followed.tree)
         return followed
     public = follow(suite, group_info, choose_tree(suite, group_info, ratchet_tree, options.limits))
-    check_leaves(public, options)
+    check_leaves(public, options)  # WL-13
     return public
 
 

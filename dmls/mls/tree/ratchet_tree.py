@@ -121,6 +121,17 @@ class RatchetTree:
         found = self._leaf(index)
         return None if found is None else found.leaf_node
 
+    def member(self, index: LeafIndex) -> LeafNode:
+        """Return the leaf node of a member.
+
+        Raises:
+            InvalidProposalError: the leaf is blank or not in the tree.
+        """
+        found = self.leaf(index)
+        if found is None:
+            raise InvalidProposalError(f"leaf {index} is blank or not in the tree", rule="PR-07")
+        return found
+
     def members(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
         """Yield all leaves that are not blank, from left to right."""
         for node in in_order(self.root):
@@ -251,7 +262,7 @@ class RatchetTree:
         Raises:
             InvalidProposalError: the leaf is blank or not in the tree.
         """
-        self._check_member(index)
+        self.member(index)
         return self._with(self.root, (Leaf.at(index, leaf_node),), _no_content)
 
     def remove(self, index: LeafIndex) -> RatchetTree:
@@ -270,7 +281,7 @@ class RatchetTree:
         """
         removed = sorted(indices)
         for index in removed:
-            self._check_member(index)
+            self.member(index)
         if len(set(removed)) != len(removed):
             raise InvalidProposalError("a leaf is removed twice", rule="PR-07")
         if not removed:
@@ -288,7 +299,7 @@ class RatchetTree:
         Raises:
             InvalidProposalError: the leaf is blank or not in the tree.
         """
-        self._check_member(index)
+        self.member(index)
         tree = self._with(self.root, (Leaf.at(index, leaf_node),), lambda above, held, slots: nodes.get(above))
         tree._places.add_keys((node.encryption_key, above) for above, node in nodes.items())
         return tree
@@ -303,10 +314,6 @@ class RatchetTree:
     def _check_inside(self, node: int) -> None:
         if not 0 <= node <= 2 * self.root.index:
             raise UsageError(f"node {node} is not in a tree of {self.width} leaves")
-
-    def _check_member(self, index: LeafIndex) -> None:
-        if self._leaf(index) is None:
-            raise InvalidProposalError(f"leaf {index} is blank or not in the tree", rule="PR-07")
 
     def _node(self, index: int) -> Node:
         self._check_inside(index)

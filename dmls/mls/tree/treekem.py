@@ -291,10 +291,8 @@ def derive_from(tree: RatchetTree, leaf: LeafIndex, signer: LeafIndex, path_secr
         path_secret: of the lowest node above both, suite.hash_size bytes.
 
     Raises:
-        InvalidWelcomeError: the node is blank, or a public key above is not that of its path secret (rules WL-16, WL-17, WL-27).
+        InvalidWelcomeError: the node is blank, or a public key above is not that of its path secret (rules WL-16, WL-17).
     """
-    if leaf == signer:
-        raise InvalidWelcomeError("the Welcome is signed by the newcomer itself", rule="WL-27")
     lowest = common_ancestor(leaf, signer)
     if tree.is_blank(lowest):
         raise InvalidWelcomeError("there is a path secret for a blank node", rule="WL-17")

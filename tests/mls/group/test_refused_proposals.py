@@ -436,5 +436,5 @@ def test_an_update_of_a_blank_leaf_is_refused_whoever_let_it_pass(room: Room) ->
     alice, bob, *_ = room.members
     room.commit(alice, Remove(bob.leaf), leavers=[bob])
     update = spoilt_update(room.members[1], lambda leaf: leaf, index=1)
-    with refusing("PR-05"):
+    with refusing("PR-07"):
         apply_proposals(room.follower, [ResolvedProposal(update, Member(1))], ANYBODY)

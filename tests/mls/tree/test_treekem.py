@@ -437,7 +437,7 @@ def test_nobody_welcomes_itself(rng: random.Random) -> None:
     scene = Scene.make(rng)
     with pytest.raises(InvalidWelcomeError) as caught:
         derive_from(scene.merge(), SENDER, SENDER, scene.staged.path_secrets[0])
-    assert caught.value.rule == "WL-27"
+    assert caught.value.rule == "WL-16"
 
 
 def test_a_committer_from_outside_takes_its_slot_like_a_member(rng: random.Random) -> None:
