@@ -59,7 +59,7 @@ check-proto: $(READY)
 check-tree: $(READY)
 	@$(BIN)/python -m scripts.checks
 
-proto: $(READY) ## make dmls/v1 anew from proto/
+proto: $(READY) ## make the code that is generated from protocol buffers anew
 	@$(BIN)/python -m scripts.proto
 
 bench: $(READY) ## run the benchmarks

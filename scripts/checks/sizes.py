@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.checks.files import repository_files
-from scripts.proto import GENERATED
+from scripts.proto import is_generated
 
 __all__ = ["LONG", "TOO_LONG", "problems", "remarks"]
 
@@ -19,7 +19,7 @@ TOO_LONG = 600
 
 def _lengths(root: Path) -> Iterator[tuple[Path, int]]:
     for path in repository_files(root, "*.py"):
-        if not path.is_relative_to(GENERATED):
+        if not is_generated(path):
             yield path, len((root / path).read_bytes().splitlines())
 
 

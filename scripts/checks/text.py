@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.checks.files import repository_files
-from scripts.proto import GENERATED
+from scripts.proto import is_generated
 
 __all__ = ["problems"]
 
@@ -35,7 +35,7 @@ def problems(root: Path) -> Iterator[str]:
         text = None if path.is_relative_to(_RECORDED) else _text_of(root / path)
         if text is None:
             continue
-        written = path.suffix == ".py" and not path.is_relative_to(GENERATED)
+        written = path.suffix == ".py" and not is_generated(path)
         patterns = _EVERYWHERE | _PYTHON if written else _EVERYWHERE
         for number, line in enumerate(text.splitlines(), start=1):
             for kind, pattern in patterns.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.checks.files import repository_files
-from scripts.proto import GENERATED, ROOT
+from scripts.proto import ROOT, is_generated
 
 # How many sections lie below each section of RFC 9420 that has any.
 # fmt: off
@@ -46,7 +46,7 @@ def _bad_references(text: str) -> list[str]:
 
 def _sources(*suffixes: str) -> Iterator[Path]:
     for path in repository_files(ROOT, "dmls", "devicestore", "tests", "proto", "docs", "README.md", "CONTRIBUTING.md"):
-        if path.suffix in suffixes and not path.is_relative_to(GENERATED) and path.name != Path(__file__).name:
+        if path.suffix in suffixes and not is_generated(path) and path.name != Path(__file__).name:
             yield path
 
 

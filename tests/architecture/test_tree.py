@@ -11,7 +11,7 @@ import pytest
 
 from scripts.checks import generated, lock, sizes, text, wheel
 from scripts.checks.__main__ import HINTS
-from scripts.proto import GENERATED, ROOT
+from scripts.proto import GENERATED, ROOT, SOURCES
 
 
 @pytest.fixture
@@ -97,16 +97,17 @@ def test_a_host_in_the_lock_is_noticed(locked: Path) -> None:
 
 
 def test_generated_code_that_was_edited_is_noticed(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "proto", tmp_path / "proto")
-    shutil.copytree(ROOT / GENERATED, tmp_path / GENERATED, ignore=shutil.ignore_patterns("__pycache__"))
-    first, second = sorted((tmp_path / GENERATED).glob("*_pb2.py"))[:2]
+    for folder in {*GENERATED, *(source / folder for folder, source in SOURCES.items())}:
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    service, interop = GENERATED
+    first, second = sorted((tmp_path / service).glob("*_pb2.py"))[:2]
     first.write_text(first.read_text() + "# edited\n")
     second.unlink()
-    (tmp_path / GENERATED / "zombie_pb2.py").write_text("")
+    (tmp_path / interop / "zombie_pb2.py").write_text("")
     assert generated.problems(tmp_path) == [
-        f"{GENERATED / first.name}: differs",
-        f"{GENERATED / second.name}: missing",
-        f"{GENERATED / 'zombie_pb2.py'}: left over",
+        f"{service / first.name}: differs",
+        f"{service / second.name}: missing",
+        f"{interop / 'zombie_pb2.py'}: left over",
     ]
 
 

@@ -23,7 +23,7 @@ def _bound(name: str, operator: str) -> Version:
 
 
 def _versions_in(pattern: str, regex: str) -> set[Version]:
-    texts = [path.read_text() for path in sorted((ROOT / GENERATED).glob(pattern))]
+    texts = [path.read_text() for folder in GENERATED for path in sorted((ROOT / folder).glob(pattern))]
     return {Version(match[1]) for text in texts if (match := re.search(regex, text))}
 
 
