@@ -13,6 +13,7 @@ from dmls.matrix.identifiers import parse_device_id, parse_user_id
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.leaf import Client, default_capabilities
+from dmls.mls.group.policy import OpenPolicy
 from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.leaf_node import Capabilities, LeafNode
 from dmls.mls.messages.registry import ExtensionType
@@ -66,12 +67,12 @@ def device_of(leaf: LeafNode) -> Device:
         InvalidLeafNodeError: the credential is not a DMLS identity.
     """
     if not isinstance(leaf.credential, BasicCredential):
-        raise InvalidLeafNodeError("the credential is not a basic one", rule="CRD-01")
+        raise InvalidLeafNodeError("the credential is not a basic one")
     try:
         user_id, device_id = decode_identity(leaf.credential.identity)
         return Device(parse_user_id(user_id), parse_device_id(device_id), leaf.signature_key)
     except ValidationError as error:
-        raise InvalidLeafNodeError("the credential does not name a Matrix device", rule="CRD-01") from error
+        raise InvalidLeafNodeError("the credential does not name a Matrix device") from error
 
 
 def devices_of(tree: RatchetTree) -> dict[LeafIndex, Device]:
@@ -79,8 +80,8 @@ def devices_of(tree: RatchetTree) -> dict[LeafIndex, Device]:
     return {index: device_of(leaf) for index, leaf in tree.members()}
 
 
-class DevicePolicy:
-    """Credentials are DMLS identities, and a leaf is followed only by one of the same device (CRD-04, CRD-05)."""
+class DevicePolicy(OpenPolicy):
+    """Credentials are DMLS identities, and a leaf is followed only by one of the same device."""
 
     def check_credential(self, credential: BasicCredential | X509Credential, signature_key: bytes) -> None:
         """Raise `InvalidLeafNodeError` or `CodecError` if the credential names no Matrix device."""
@@ -89,11 +90,11 @@ class DevicePolicy:
     def check_succession(self, old: BasicCredential | X509Credential, new: BasicCredential | X509Credential) -> None:
         """Raise `InvalidLeafNodeError` if `new` names another device than `old`."""
         if self._name(old) != self._name(new):
-            raise InvalidLeafNodeError("a leaf cannot pass to another device", rule="CRD-05")
+            raise InvalidLeafNodeError("a leaf cannot pass to another device")
 
     @staticmethod
     def _name(credential: BasicCredential | X509Credential) -> tuple[UserId, DeviceId]:
         if not isinstance(credential, BasicCredential):
-            raise InvalidLeafNodeError("the credential is not a basic one", rule="CRD-01")
+            raise InvalidLeafNodeError("the credential is not a basic one")
         user_id, device_id = decode_identity(credential.identity)
         return parse_user_id(user_id), parse_device_id(device_id)

@@ -10,11 +10,13 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.framing.private_message import protect_private
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import proposal_ref, sign_content
+from dmls.mls.group.judgement import check_credential
 from dmls.mls.group.leaf import Client
+from dmls.mls.group.policy import GroupPolicy, OpenPolicy
 from dmls.mls.group.process import receive_proposal
 from dmls.mls.group.state import GroupState, check_signer, own_leaf
 from dmls.mls.messages.message import ApplicationData, AuthenticatedContent, FramedContent, Member, encode_message
-from dmls.mls.messages.proposal import ProposalBody
+from dmls.mls.messages.proposal import Add, ProposalBody
 from dmls.mls.messages.registry import WireFormat
 
 __all__ = ["SentMessage", "encrypt", "propose"]
@@ -79,12 +81,17 @@ def propose(
     authenticated_data: bytes = b"",
     wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
     padding_size: int = 0,
+    policy: GroupPolicy = OpenPolicy(),
 ) -> SentMessage:
     """Send a proposal; the state after remembers it, so that its sender too can commit it.
 
     Raises:
         NotAMemberError: the leaf is not an own one.
+        InvalidLeafNodeError: the application refuses the credential of a client to be added.
     """
+    if isinstance(proposal, Add):
+        leaf = proposal.key_package.leaf_node
+        check_credential(policy, leaf.credential, leaf.signature_key)
     content = _sign(state, client, leaf_index, proposal, authenticated_data, wire_format)
     group = state.public
     if wire_format == WireFormat.PUBLIC_MESSAGE:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dmls.errors import InvalidProposalError
 from dmls.ids import LeafIndex
 from dmls.mls.group.follower import PublicGroup
-from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits
+from dmls.mls.group.judgement import (
+    check_added_clients,
+    check_credential,
+    check_external_senders,
+    check_replacement,
+)
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.proposals import ResolvedProposal, bodies_of
 from dmls.mls.group.validation import check_group_extensions, check_key_package, check_leaf_node, check_leaf_signature
 from dmls.mls.messages.extensions import Extension
@@ -19,7 +25,7 @@ from dmls.mls.messages.proposal import Add, ExternalInit, GroupContextExtensions
 from dmls.mls.messages.psk import PreSharedKeyID
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = ["AppliedProposals", "apply_proposals", "check_replacement"]
+__all__ = ["AppliedProposals", "apply_proposals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class AppliedProposals:
 def apply_proposals(
     group: PublicGroup,
     proposals: Sequence[ResolvedProposal],
-    policy: CredentialPolicy,
+    policy: GroupPolicy,
     *,
     now: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -54,7 +60,7 @@ def apply_proposals(
     Args:
         group: the epoch in which the commit is sent. It stays as it is (AP-05).
         proposals: a list that `check_proposal_list` accepts.
-        policy: asked about every credential that is new in the group.
+        policy: asked about every credential that is new in the group, and which leaves are of one client.
         now: seconds since the epoch; turns lifetime checks of added key packages on.
         limits: the bounds to keep.
         is_sending: whether the commit is one's own (LN-12).
@@ -65,14 +71,16 @@ def apply_proposals(
     extensions = group.context.extensions
     for change in bodies_of(proposals, GroupContextExtensions):
         check_group_extensions(change.extensions)
+        check_external_senders(policy, change.extensions, group.context.extensions)
         extensions = change.extensions  # PR-13
     updated = _judge_updates(group, proposals, policy)
     removed = _find_removed(group, proposals)
     key_packages = [add.key_package for add in bodies_of(proposals, Add)]
     for key_package in key_packages:
         check_key_package(group.suite, key_package, now=now, limits=limits, is_sending=is_sending)  # PR-03
-        policy.check_credential(key_package.leaf_node.credential, key_package.leaf_node.signature_key)
-    _check_clients(group, removed, key_packages)
+        check_credential(policy, key_package.leaf_node.credential, key_package.leaf_node.signature_key)
+    check_added_clients(policy, group.tree, [index for index, _ in removed], key_packages)
+    _check_init_keys(key_packages)
 
     tree = group.tree  # AP-05
     for index, leaf in updated:
@@ -96,7 +104,7 @@ def apply_proposals(
 
 
 def _judge_updates(
-    group: PublicGroup, proposals: Sequence[ResolvedProposal], policy: CredentialPolicy
+    group: PublicGroup, proposals: Sequence[ResolvedProposal], policy: GroupPolicy
 ) -> tuple[tuple[LeafIndex, LeafNode], ...]:
     updated = []
     for item in proposals:
@@ -121,28 +129,9 @@ def _find_removed(group: PublicGroup, proposals: Sequence[ResolvedProposal]) -> 
     return tuple(removed)
 
 
-def check_replacement(policy: CredentialPolicy, old: LeafNode, new: LeafNode) -> None:
-    """Ask the policy about a leaf that takes another's place, where anything it judges has changed (CRD-04, CRD-05)."""
-    if (old.credential, old.signature_key) != (new.credential, new.signature_key):
-        policy.check_credential(new.credential, new.signature_key)
-        policy.check_succession(old.credential, new.credential)
-
-
-def _check_clients(group: PublicGroup, removed: Iterable[tuple[LeafIndex, LeafNode]], key_packages: Sequence[KeyPackage]) -> None:
-    """Check that no client is added that stays a member, and none twice; a client is known by its signature key."""
-    leaving = {leaf.signature_key for _, leaf in removed}
-    signature_keys: set[bytes] = set()
-    init_keys: set[bytes] = set()
-    for key_package in key_packages:
-        signature_key = key_package.leaf_node.signature_key
-        if signature_key in signature_keys:
-            raise InvalidProposalError("one client is added twice", rule="PL-06")
-        if signature_key not in leaving and group.tree.find_signature_key(signature_key) is not None:
-            raise InvalidProposalError("the added client is a member", rule="PL-07")
-        if key_package.init_key in init_keys:
-            raise InvalidProposalError("two additions have one init key", rule="KP-14")
-        signature_keys.add(signature_key)
-        init_keys.add(key_package.init_key)
+def _check_init_keys(key_packages: Sequence[KeyPackage]) -> None:
+    if len({key_package.init_key for key_package in key_packages}) != len(key_packages):
+        raise InvalidProposalError("two additions have one init key", rule="KP-14")
 
 
 def _check_keys(others: RatchetTree, leaves: Sequence[LeafNode]) -> None:

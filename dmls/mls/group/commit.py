@@ -18,8 +18,9 @@ from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
 from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.judgement import check_replacement
 from dmls.mls.group.leaf import Client, make_leaf_node
-from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
 from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
 from dmls.mls.group.secrets import collect_psks, derive_child, regular_init, with_init_state
 from dmls.mls.group.state import GroupState, check_signer, own_leaf
@@ -60,7 +61,7 @@ class CommitOptions:
     group_info_extensions: Callable[[AuthenticatedContent], Sequence[Extension]] = _no_extensions
     """Extensions of the GroupInfo, which may name the commit."""
     welcome_with_tree: bool = True
-    policy: CredentialPolicy = OpenPolicy()
+    policy: GroupPolicy = OpenPolicy()
     psks: PSKLookup | None = None
     now: int | None = None
     """Seconds since the epoch; turns lifetime checks of added key packages on (LN-12)."""
@@ -113,13 +114,14 @@ def create_commit(
     sender = Member(leaf_index)
     commit = Commit(tuple(proposals), None)
     resolved = resolve_proposals(group, commit, sender, options.limits)
-    check_proposal_list(group, resolved, leaf_index)
+    check_proposal_list(group, resolved, leaf_index, options.policy)
     applied = apply_proposals(group, resolved, options.policy, now=options.now, limits=options.limits, is_sending=True)
     if applied.extensions != group.context.extensions:
         check_own_extensions(applied.extensions)
     staged = None
     if options.force_path or is_path_required(resolved):
         staged = stage_own_path(group, applied.tree, client, leaf_index, random)
+        check_replacement(options.policy, leaf, staged.leaf_node)
     else:
         check_signer(leaf, client.signature_key)
     tree = applied.tree if staged is None else staged.tree

@@ -15,6 +15,7 @@ from dmls.mls.framing.signing import sign_content
 from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.commit import CommitOptions, stage_own_path
 from dmls.mls.group.follower import PublicGroup, check_group_info_signature
+from dmls.mls.group.judgement import check_joiner
 from dmls.mls.group.leaf import Client, make_unsigned_leaf_node
 from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
 from dmls.mls.group.state import GroupState, open_epoch
@@ -124,7 +125,7 @@ def create_external_commit(
 
 def _apply(group: PublicGroup, bodies: Sequence[ProposalBody], options: CommitOptions) -> AppliedProposals:
     resolved = [ResolvedProposal(body, NewMemberCommit()) for body in bodies]
-    check_proposal_list(group, resolved, None)
+    check_proposal_list(group, resolved, None, options.policy)
     return apply_proposals(group, resolved, options.policy, limits=options.limits)
 
 
@@ -150,9 +151,8 @@ def _stage(
     """Stage the joiner's path: its leaf enters at the place that the others will give it (XC-10, XC-17)."""
     template = make_unsigned_leaf_node(client, b"", CommitSource(b""))
     check_leaf_support(template, applied.extensions)
-    for _, removed in applied.removed:
-        options.policy.check_succession(removed.credential, client.credential)
     before, leaf_index = add_joiner(applied.tree, template)
     staged = stage_own_path(group, before, client, leaf_index, random)
+    check_joiner(options.policy, group, staged.leaf_node, [leaf for _, leaf in applied.removed])
     check_group_members(staged.tree, applied.extensions, options.limits)
     return staged, leaf_index, before

@@ -22,7 +22,8 @@ from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.framing.signing import proposal_ref, verify_content
-from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
+from dmls.mls.group.judgement import check_outside_proposal
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy
 from dmls.mls.group.validation import check_group_extensions, check_group_info_extensions, check_group_members
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import Commit
@@ -151,16 +152,20 @@ def open_public_message(group: PublicGroup, message: MLSMessage) -> Authenticate
     return content
 
 
-def cache_proposal(group: PublicGroup, content: AuthenticatedContent, limits: Limits = DEFAULT_LIMITS) -> PublicGroup:
+def cache_proposal(
+    group: PublicGroup, content: AuthenticatedContent, limits: Limits = DEFAULT_LIMITS, policy: GroupPolicy = OpenPolicy()
+) -> PublicGroup:
     """Remember a verified proposal, so that a commit can name it (PR-01).
 
     Raises:
         InvalidMessageError: the content is no proposal.
+        InvalidProposalError: its sender is outside the group and may not propose it.
         LimitError: as many proposals wait already as a commit may hold.
     """
     body = content.content.content
     if not isinstance(body, ProposalBody):
         raise InvalidMessageError("not a proposal", rule="PR-01")
+    check_outside_proposal(policy, group, content.content.sender, body)
     ref = proposal_ref(group.suite, content)
     if len(group.proposals) >= limits.max_proposals and ref not in group.proposals:
         raise LimitError("too many proposals wait for a commit", rule="ENC-17")

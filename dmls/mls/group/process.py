@@ -11,7 +11,7 @@ from dmls.mls.framing.private_message import unprotect_private
 from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.framing.signing import verify_content
 from dmls.mls.group.follower import cache_proposal, check_epoch, sender_key, verify_sender
-from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
 from dmls.mls.group.secrets import (
     check_confirmation,
     collect_psks,
@@ -65,14 +65,17 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
     return content, replace(state, secret_tree=secret_tree)
 
 
-def receive_proposal(state: GroupState, content: AuthenticatedContent, limits: Limits = DEFAULT_LIMITS) -> GroupState:
+def receive_proposal(
+    state: GroupState, content: AuthenticatedContent, limits: Limits = DEFAULT_LIMITS, policy: GroupPolicy = OpenPolicy()
+) -> GroupState:
     """Remember an opened proposal until a commit names it or the epoch ends (PR-01, PR-02).
 
     Raises:
         InvalidMessageError: the content is no proposal.
+        InvalidProposalError: its sender is outside the group and may not propose it.
         LimitError: as many proposals wait already as a commit may hold.
     """
-    return replace(state, public=cache_proposal(state.public, content, limits))
+    return replace(state, public=cache_proposal(state.public, content, limits, policy))
 
 
 def process_commit(
@@ -130,7 +133,7 @@ def process_handshake(
     content: AuthenticatedContent,
     private_keys: Mapping[bytes, Secret],
     *,
-    policy: CredentialPolicy | None = None,
+    policy: GroupPolicy | None = None,
     psks: PSKLookup | None = None,
     now: int | None = None,
     limits: Limits = DEFAULT_LIMITS,

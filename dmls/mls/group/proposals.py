@@ -9,7 +9,8 @@ from typing import TypeVar
 from dmls.errors import InvalidCommitError, InvalidProposalError
 from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.group.follower import PublicGroup
-from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
+from dmls.mls.group.judgement import check_application_rules, check_outside_proposal
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.validation import check_group_extensions
 from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.message import Member, NewMemberCommit, SenderBody
@@ -80,12 +81,16 @@ def bodies_of(proposals: Sequence[ResolvedProposal], kind: type[T]) -> Iterator[
     return (item.body for item in proposals if isinstance(item.body, kind))
 
 
-def check_proposal_list(group: PublicGroup, proposals: Sequence[ResolvedProposal], committer: LeafIndex | None) -> None:
+def check_proposal_list(
+    group: PublicGroup, proposals: Sequence[ResolvedProposal], committer: LeafIndex | None, policy: GroupPolicy
+) -> None:
     """Judge a list as a whole; `committer` is None for an external commit (RFC 9420, Section 12.2).
 
     Raises:
         InvalidProposalError, InvalidGroupInfoError: a rule is broken.
     """
+    for item in proposals:
+        check_outside_proposal(policy, group, item.sender, item.body)
     _check_targets(proposals, committer)
     _check_psks(group, tuple(bodies_of(proposals, PreSharedKey)))  # PR-08, PL-08
     if sum(1 for _ in bodies_of(proposals, GroupContextExtensions)) > 1:
@@ -101,6 +106,7 @@ def check_proposal_list(group: PublicGroup, proposals: Sequence[ResolvedProposal
         if reinit.version < ProtocolVersion.MLS10:
             raise InvalidProposalError("ReInit to a lower version", rule="PR-09")
         check_group_extensions(reinit.extensions)
+    check_application_rules(policy, group, proposals, committer)
 
 
 def _check_external_list(proposals: Sequence[ResolvedProposal], external_inits: int) -> None:

@@ -18,8 +18,9 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.judgement import check_external_senders
 from dmls.mls.group.leaf import Client, make_leaf_node
-from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy
 from dmls.mls.group.validation import check_group_members, check_leaf_node, check_own_extensions
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_context import GroupContext
@@ -123,13 +124,16 @@ def create_group(
     *,
     extensions: Sequence[Extension] = (),
     rule: InitSecretRule = RFC9420_RULE,
+    policy: GroupPolicy = OpenPolicy(),
 ) -> CreatedGroup:
     """Create a group of one member at epoch 0 (RFC 9420, Section 11; GC-01, GC-02).
 
     Raises:
-        InvalidLeafNodeError, InvalidGroupInfoError: the creator does not support its own group (GC-04).
+        InvalidLeafNodeError, InvalidGroupInfoError: the creator does not support its own group (GC-04), or the application
+            refuses an external sender.
     """
     check_own_extensions(extensions)
+    check_external_senders(policy, extensions)
     pair = suite.derive_key_pair(random(suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
     check_leaf_node(suite, leaf, Lifetime)

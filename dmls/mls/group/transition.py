@@ -13,9 +13,10 @@ from immutables import Map
 from dmls.errors import InvalidCommitError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
-from dmls.mls.group.applied import AppliedProposals, apply_proposals, check_replacement
+from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.follower import PublicGroup
-from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits
+from dmls.mls.group.judgement import check_joiner, check_replacement
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
 from dmls.mls.group.validation import check_group_members, check_leaf_node, check_leaf_signature
 from dmls.mls.messages.commit import Commit, UpdatePath
@@ -91,7 +92,7 @@ def add_joiner(tree: RatchetTree, leaf_node: LeafNode) -> tuple[RatchetTree, Lea
 def follow_commit(
     group: PublicGroup,
     content: AuthenticatedContent,
-    policy: CredentialPolicy,
+    policy: GroupPolicy,
     *,
     now: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -116,7 +117,7 @@ def follow_commit(
         raise InvalidCommitError("only members and joiners commit", rule="CP-18")
     committer = LeafIndex(sender.leaf_index) if isinstance(sender, Member) else None
     proposals = resolve_proposals(group, commit, sender, limits)
-    check_proposal_list(group, proposals, committer)  # CP-03
+    check_proposal_list(group, proposals, committer, policy)  # CP-03
     path = commit.path
     if path is None and is_path_required(proposals):
         raise InvalidCommitError("the path is missing", rule="CP-05" if isinstance(sender, Member) else "XC-02")
@@ -146,7 +147,7 @@ def _merge_judged_path(
     tree: RatchetTree,
     committer: LeafIndex,
     path: UpdatePath,
-    policy: CredentialPolicy,
+    policy: GroupPolicy,
     *,
     is_external: bool,
 ) -> RatchetTree:
@@ -156,11 +157,10 @@ def _merge_judged_path(
     if tree.find_signature_key(leaf.signature_key) not in (None, committer):
         raise InvalidCommitError("the path's signature key belongs to another member", rule="LN-20")
     if is_external:
-        policy.check_credential(leaf.credential, leaf.signature_key)
-        for _, removed in applied.removed:
-            if removed.encryption_key == leaf.encryption_key:
-                raise InvalidCommitError("a rejoining client needs a fresh encryption key", rule="XC-11")
-            policy.check_succession(removed.credential, leaf.credential)
+        removed = [old for _, old in applied.removed]
+        if any(old.encryption_key == leaf.encryption_key for old in removed):
+            raise InvalidCommitError("a rejoining client needs a fresh encryption key", rule="XC-11")
+        check_joiner(policy, group, leaf, removed)
     else:
         replaced = tree.leaf(committer)
         if replaced is not None:

@@ -15,8 +15,9 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.applied import AppliedProposals
 from dmls.mls.group.follower import PublicGroup, check_group_info_signature, follow
+from dmls.mls.group.judgement import check_credential, check_external_senders
 from dmls.mls.group.leaf import Client, KeyPackageBundle
-from dmls.mls.group.policy import DEFAULT_LIMITS, CredentialPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
 from dmls.mls.group.secrets import ChildEpoch, check_confirmation
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.validation import check_group_info_extensions, check_leaf_content, check_leaf_support
@@ -88,7 +89,7 @@ class JoinOptions:
     """How to join, where the defaults do not fit."""
 
     rule: InitSecretRule = RFC9420_RULE
-    policy: CredentialPolicy = OpenPolicy()
+    policy: GroupPolicy = OpenPolicy()
     psks: PSKLookup | None = None
     now: int | None = None
     """Seconds since the epoch; turns lifetime checks of the members' leaves on (LN-13)."""
@@ -228,11 +229,13 @@ def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | Non
 
 
 def check_leaves(public: PublicGroup, options: JoinOptions) -> None:
-    """Judge every leaf of a tree that came from outside, beyond its signature (WL-13, LN-28, CRD-04).
+    """Judge every leaf, and every external sender, of a group that came from outside, beyond signatures (WL-13, LN-28).
 
     Raises:
-        InvalidLeafNodeError, LifetimeError: a leaf breaks a rule.
+        InvalidLeafNodeError, LifetimeError: a leaf breaks a rule, or the application refuses it.
+        InvalidGroupInfoError: the application refuses an external sender.
     """
+    check_external_senders(options.policy, public.context.extensions)
     for _, leaf in public.tree.members():
         check_leaf_content(public.suite, leaf, now=options.now, limits=options.limits)
-        options.policy.check_credential(leaf.credential, leaf.signature_key)
+        check_credential(options.policy, leaf.credential, leaf.signature_key)
