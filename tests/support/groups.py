@@ -18,6 +18,7 @@ from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.group.application import SentMessage, encrypt, propose
 from dmls.mls.group.commit import CommitOptions, StagedCommit, create_commit
 from dmls.mls.group.external import StagedExternalCommit, create_external_commit
+from dmls.mls.group.external_proposal import OutsideProposal
 from dmls.mls.group.follower import PublicGroup, cache_proposal, follow, open_public_message
 from dmls.mls.group.keyring import KeyRing, keys_in_use
 from dmls.mls.group.leaf import Client, KeyPackageBundle, create_key_package, make_leaf_node
@@ -327,6 +328,14 @@ class Room:
         assert sent.ref is not None
         assert all(sent.ref in party.state.public.proposals for party in self.members)
         return ProposalReference(sent.ref)
+
+    def hear(self, proposal: OutsideProposal) -> ProposalReference:
+        """Let everybody remember a proposal from outside."""
+        for party in self.members:
+            party.receive(proposal.message)
+            assert party.state.public.proposals[proposal.ref].content == proposal.content
+        self.follower = cache_proposal(self.follower, open_public_message(self.follower, decode(MLSMessage, proposal.message)))
+        return ProposalReference(proposal.ref)
 
     def say(self, sender: Party, data: bytes, **options: Any) -> None:
         """Send application data to everybody."""

@@ -53,6 +53,7 @@ __all__ = [
     "cache_proposal",
     "check_epoch",
     "check_group_info_signature",
+    "external_sender_key",
     "follow",
     "open_public_message",
     "sender_key",
@@ -115,13 +116,19 @@ def sender_key(group: PublicGroup, content: FramedContent) -> bytes:
         if not isinstance(body, Add):
             raise InvalidMessageError("a new member proposes its own addition only", rule="FRM-08")
         return body.key_package.leaf_node.signature_key
-    return _external_sender_key(group, sender, body)
+    return external_sender_key(group.context, sender, body)
 
 
-def _external_sender_key(group: PublicGroup, sender: ExternalSenderIndex, body: object) -> bytes:
+def external_sender_key(context: GroupContext, sender: ExternalSenderIndex, body: object) -> bytes:
+    """Return the public key of an external sender that may send `body` (RFC 9420, Section 12.1.8).
+
+    Raises:
+        InvalidMessageError: there is no such sender (FRM-05), or none sends this (FRM-06).
+        CodecError: the group's external_senders do not decode.
+    """
     if not isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions):  # PR-14
         raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")
-    allowed = read_extension(group.context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
+    allowed = read_extension(context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
     if allowed is None or sender.sender_index >= len(allowed.senders):
         raise InvalidMessageError("no such external sender", rule="FRM-05")
     return allowed.senders[sender.sender_index].signature_key
