@@ -78,7 +78,7 @@ def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventR
     check_group_profile(group, draft.state.room_id)
     founder = group.tree.leaf(LeafIndex(0))
     if group.context.epoch != 0 or group.tree.member_count != 1 or group_info.signer != 0 or founder is None:
-        raise InvalidGroupInfoError("a genesis has one member, at leaf 0, and epoch 0", rule="GC-01")
+        raise InvalidGroupInfoError("a genesis has one member, at leaf 0, and epoch 0")
     author = device_of(founder)
     _check_author(event, author)
     add_genesis(draft, ref, group, encoded, author, facts_of(draft, event))

@@ -44,7 +44,7 @@ def check_group_profile(group: PublicGroup, room_id: RoomId) -> None:
         raise InvalidGroupInfoError("the group is not that of the room", rule="FRM-11")
     required = read_extension(context.extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)
     if required is None or DMLS_PARAMS not in required.extension_types:
-        raise InvalidGroupInfoError("the group does not require its parameters of every member", rule="LN-03")
+        raise InvalidGroupInfoError("the group does not require its parameters of every member")
 
 
 def check_commit_profile(group: PublicGroup, commit: Commit, sender: object) -> None:

@@ -99,12 +99,12 @@ def check_offer(data: bytes, device: Device, suites: Iterable[int], now_ms: int,
     """
     key_package = decode(MLSMessage, data).body
     if not isinstance(key_package, KeyPackage):
-        raise InvalidKeyPackageError("the message holds no key package", rule="KP-05")
+        raise InvalidKeyPackageError("the message holds no key package")
     suite = cipher_suite(key_package.cipher_suite)
     if suite.id not in suites:
-        raise InvalidKeyPackageError("the device does not use this cipher suite", rule="KP-01")
+        raise InvalidKeyPackageError("the device does not use this cipher suite")
     if device_of(key_package.leaf_node) != device:
-        raise InvalidKeyPackageError("credential and signature key are not those of the device", rule="LN-01")
+        raise InvalidKeyPackageError("credential and signature key are not those of the device")
     check_key_package(suite, key_package, now=now_ms // 1_000, limits=limits)
     return key_package
 

@@ -117,10 +117,9 @@ def test_an_offer_is_checked_against_the_device(world: World) -> None:
     (bundle,) = home.stock(alice, 1)
     data = encode_message(bundle.key_package)
     assert check_offer(data, alice, (1,), home.clock(), Limits()) == bundle.key_package
-    for device, suites, rule in ((bob, (1,), "LN-01"), (alice, (2, 3), "KP-01")):
-        with pytest.raises(InvalidKeyPackageError) as caught:
+    for device, suites, message in ((bob, (1,), "those of the device"), (alice, (2, 3), "cipher suite")):
+        with pytest.raises(InvalidKeyPackageError, match=message):
             check_offer(data, device, suites, home.clock(), Limits())
-        assert caught.value.rule == rule
 
 
 def test_capabilities_are_judged_without_the_defaults(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What encodes a usable public point: one encoding a point, on the curve, not of small order (rules CRY-06, CRY-08, LN-25).
+"""What encodes a usable public point: one encoding a point, on the curve, not of small order (rules CRY-06 and CRY-08).
 
 RFC 7748 and RFC 8032 keys are one field element, little-endian. Honest keys never break these rules, so a key that does was made
 to be read in two ways or to make a shared secret or a signature independent of any private key.
@@ -61,7 +61,7 @@ class FieldEncoding:
         if self.sign_bit is not None:
             coordinate &= ~(1 << self.sign_bit)
         if coordinate >= self.prime:
-            raise CryptoError("public key is not canonical", rule="LN-25")
+            raise CryptoError("public key is not canonical", rule="CRY-06")
         if coordinate in self.small_order:
             raise CryptoError("public key is of small order", rule="CRY-08")
         return coordinate

@@ -123,7 +123,7 @@ class _Ed25519:
         try:
             crypto_core_ed25519_add(public_key, public_key)
         except LIBRARY_ERRORS:
-            raise CryptoError("public key is not on the curve", rule="LN-25") from None
+            raise CryptoError("public key is not on the curve") from None
 
 
 class _Ed448:
@@ -163,7 +163,7 @@ class _Ed448:
         p = EDWARDS448.prime
         numerator, denominator = (1 - y * y) % p, (1 + 39081 * y * y) % p
         if pow(numerator * denominator, (p - 1) // 2, p) != 1:
-            raise CryptoError("public key is not on the curve", rule="LN-25")
+            raise CryptoError("public key is not on the curve")
 
 
 class _Ecdsa:

@@ -179,7 +179,7 @@ class CipherSuite:
         return self.signature.public_key(self.signing_key(private_key).parsed)
 
     def check_signature_key(self, public_key: bytes) -> None:
-        """Check a signature public key (rule LN-25): length, one encoding, on the curve, not of small order.
+        """Check a signature public key: length, one encoding, on the curve, not of small order.
 
         `verify_with_label` refuses the same keys, so this is for keys that no signature is verified with.
 
@@ -207,7 +207,7 @@ class CipherSuite:
         return self.kem.public_key(private_key)
 
     def check_encryption_key(self, public_key: bytes) -> None:
-        """Check an HPKE public key (rule LN-25): length, one encoding, on the curve, not of small order.
+        """Check an HPKE public key: length, one encoding, on the curve, not of small order.
 
         Raises:
             CryptoError: the key is not valid.

@@ -8,11 +8,11 @@ from dmls.mls.codec import encode
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.message import AuthenticatedContent, FramedContent, Member, NewMemberCommit, encode_tbs
-from dmls.mls.messages.registry import WireFormat
+from dmls.mls.messages.registry import SignatureLabel, WireFormat
 
 __all__ = ["content_tbs", "proposal_ref", "sign_content", "verify_content"]
 
-_LABEL = "FramedContentTBS"
+_LABEL = SignatureLabel.FRAMED_CONTENT_TBS
 
 
 def content_tbs(wire_format: WireFormat, content: FramedContent, group_context: GroupContext | None) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dmls.errors import InvalidProposalError
+from dmls.errors import InvalidLeafNodeError, InvalidProposalError
 from dmls.ids import LeafIndex
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import (
@@ -16,16 +16,17 @@ from dmls.mls.group.judgement import (
 )
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.proposals import ResolvedProposal, bodies_of
-from dmls.mls.group.validation import check_group_extensions, check_key_package, check_leaf_node, check_leaf_signature
+from dmls.mls.group.validation import check_group_extensions, check_key_package, check_leaf_node
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode, UpdateSource
 from dmls.mls.messages.message import Member
 from dmls.mls.messages.proposal import Add, ExternalInit, GroupContextExtensions, PreSharedKey, ReInit, Remove, Update
 from dmls.mls.messages.psk import PreSharedKeyID
+from dmls.mls.tree.leaves import check_leaf_signature
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = ["AppliedProposals", "apply_proposals"]
+__all__ = ["AppliedProposals", "apply_proposals", "check_signature_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,24 @@ def _check_init_keys(key_packages: Sequence[KeyPackage]) -> None:
         raise InvalidProposalError("two additions have one init key", rule="KP-14")
 
 
+def check_signature_key(tree: RatchetTree, leaf: LeafNode, own: LeafIndex | None = None) -> None:
+    """Check that no other leaf of a tree has a leaf's signature key; `own` is the place that the leaf is for.
+
+    Raises:
+        InvalidLeafNodeError: one has it (LN-20).
+    """
+    if tree.find_signature_key(leaf.signature_key) not in (None, own):
+        raise InvalidLeafNodeError("the signature key belongs to another member", rule="LN-20")
+
+
 def _check_keys(others: RatchetTree, leaves: Sequence[LeafNode]) -> None:
     """Check that the keys of new leaves stand nowhere else in the new tree; `others` is that tree without them."""
     signature_keys: set[bytes] = set()
     encryption_keys: set[bytes] = set()
     for leaf in leaves:
-        if leaf.signature_key in signature_keys or others.find_signature_key(leaf.signature_key) is not None:
-            raise InvalidProposalError("the signature key belongs to another member", rule="LN-20")
+        check_signature_key(others, leaf)
+        if leaf.signature_key in signature_keys:
+            raise InvalidLeafNodeError("two new leaves have one signature key", rule="LN-20")
         if leaf.encryption_key in encryption_keys or others.has_encryption_key(leaf.encryption_key):
             raise InvalidProposalError("the encryption key stands in the tree already", rule="LN-21")
         signature_keys.add(leaf.signature_key)

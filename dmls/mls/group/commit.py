@@ -16,7 +16,7 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.private_message import protect_private
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
-from dmls.mls.group.applied import AppliedProposals, apply_proposals
+from dmls.mls.group.applied import AppliedProposals, apply_proposals, check_signature_key
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_replacement
 from dmls.mls.group.leaf import Client, make_leaf_node
@@ -148,12 +148,10 @@ def stage_own_path(group: PublicGroup, tree: RatchetTree, client: Client, leaf_i
         random: source of the new keys.
 
     Raises:
-        InvalidLeafNodeError: the client does not fit the group.
-        InvalidCommitError: its new signature key belongs to another member.
+        InvalidLeafNodeError: the client does not fit the group, or its new signature key belongs to another member.
     """
-    if tree.find_signature_key(client.signature_key) not in (None, leaf_index):
-        raise InvalidCommitError("the signature key belongs to another member", rule="LN-20")
     staged = stage_path(tree, leaf_index, leaf_maker(group, client, leaf_index), random)
+    check_signature_key(tree, staged.leaf_node, leaf_index)
     check_leaf_content(group.suite, staged.leaf_node)
     return staged
 

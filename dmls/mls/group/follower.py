@@ -42,7 +42,7 @@ from dmls.mls.messages.message import (
     PublicMessage,
 )
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ProposalBody, ReInit, Remove
-from dmls.mls.messages.registry import ExtensionType
+from dmls.mls.messages.registry import ExtensionType, SignatureLabel
 from dmls.mls.schedule.transcript import interim_transcript_hash
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.validation import validate_tree
@@ -212,6 +212,6 @@ def check_group_info_signature(suite: CipherSuite, group_info: GroupInfo, tree: 
         raise InvalidGroupInfoError("the signer's leaf is blank", rule="WL-08")
     tbs = group_infos.encode_tbs(group_info)
     try:
-        suite.verify_with_label(signer.signature_key, "GroupInfoTBS", tbs, group_info.signature)
+        suite.verify_with_label(signer.signature_key, SignatureLabel.GROUP_INFO_TBS, tbs, group_info.signature)
     except SignatureError as error:
         raise SignatureError("the GroupInfo's signature does not verify", rule="WL-08") from error

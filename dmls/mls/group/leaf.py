@@ -14,13 +14,14 @@ from dmls.ids import KeyPackageRef, LeafIndex
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.group.validation import check_listed, is_listed
 from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages import leaf_node as leaf_nodes
 from dmls.mls.messages.credential import BasicCredential, X509Credential, credential_type
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage, key_package_ref
 from dmls.mls.messages.leaf_node import Capabilities, LeafNode, LeafNodeSource, Lifetime
-from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, ProtocolVersion
+from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, ProtocolVersion, SignatureLabel
 
 __all__ = [
     "Client",
@@ -106,8 +107,7 @@ def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafN
     listed = client.capabilities
     if not DEFAULT_EXTENSION_TYPES.isdisjoint(listed.extensions) or not DEFAULT_PROPOSAL_TYPES.isdisjoint(listed.proposals):
         raise InvalidLeafNodeError("the capabilities list a default type", rule="LN-08")
-    if not all(_is_listed(extension, listed) for extension in client.leaf_extensions):
-        raise InvalidLeafNodeError("the leaf does not list its own extension", rule="LN-05")
+    check_listed(client.leaf_extensions, listed)
     return LeafNode(encryption_key, client.signature_key, client.credential, listed, source, client.leaf_extensions, b"")
 
 
@@ -127,7 +127,7 @@ def make_leaf_node(
     """
     unsigned = make_unsigned_leaf_node(client, encryption_key, source)
     content = leaf_nodes.encode_tbs(unsigned, group_id, leaf_index)
-    return replace(unsigned, signature=suite.sign_with_label(client.signature_private_key, "LeafNodeTBS", content))
+    return replace(unsigned, signature=suite.sign_with_label(client.signature_private_key, SignatureLabel.LEAF_NODE_TBS, content))
 
 
 def create_key_package(
@@ -139,17 +139,14 @@ def create_key_package(
         InvalidKeyPackageError: the client does not list one of `extensions` (KP-07).
         InvalidLeafNodeError: the client's capabilities do not fit (LN-05, LN-08).
     """
-    if not all(_is_listed(extension, client.capabilities) for extension in extensions):
+    if not all(is_listed(extension, client.capabilities) for extension in extensions):
         raise InvalidKeyPackageError("the capabilities do not list an extension of the key package", rule="KP-07")
     init = suite.derive_key_pair(random(suite.hash_size))
     leaf = suite.derive_key_pair(random(suite.hash_size))
     leaf_node = make_leaf_node(suite, client, leaf.public_key, lifetime)
     unsigned = KeyPackage(int(ProtocolVersion.MLS10), suite.id, init.public_key, leaf_node, tuple(extensions), b"")
-    signature = suite.sign_with_label(client.signature_private_key, "KeyPackageTBS", key_packages.encode_tbs(unsigned))
+    signature = suite.sign_with_label(
+        client.signature_private_key, SignatureLabel.KEY_PACKAGE_TBS, key_packages.encode_tbs(unsigned)
+    )
     signed = replace(unsigned, signature=signature)
     return KeyPackageBundle(signed, key_package_ref(suite, signed), init.private_key, leaf.private_key)
-
-
-def _is_listed(extension: Extension, capabilities: Capabilities) -> bool:
-    kind = extension.extension_type
-    return kind in DEFAULT_EXTENSION_TYPES or kind in capabilities.extensions

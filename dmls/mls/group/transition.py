@@ -13,17 +13,18 @@ from immutables import Map
 from dmls.errors import InvalidCommitError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
-from dmls.mls.group.applied import AppliedProposals, apply_proposals
+from dmls.mls.group.applied import AppliedProposals, apply_proposals, check_signature_key
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_joiner, check_replacement
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
-from dmls.mls.group.validation import check_group_members, check_leaf_node, check_leaf_signature
+from dmls.mls.group.validation import check_group_members, check_leaf_node
 from dmls.mls.messages.commit import Commit, UpdatePath
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
 from dmls.mls.messages.message import AuthenticatedContent, Member, NewMemberCommit
 from dmls.mls.schedule.transcript import confirmed_transcript_hash, interim_transcript_hash
+from dmls.mls.tree.leaves import check_leaf_signature
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import merge_path
 
@@ -154,8 +155,7 @@ def _merge_judged_path(
     leaf = path.leaf_node
     check_leaf_node(group.suite, leaf, CommitSource)  # CP-07
     check_leaf_signature(group.suite, leaf, group.context.group_id, committer)  # XC-17
-    if tree.find_signature_key(leaf.signature_key) not in (None, committer):
-        raise InvalidCommitError("the path's signature key belongs to another member", rule="LN-20")
+    check_signature_key(tree, leaf, committer)
     if is_external:
         removed = [old for _, old in applied.removed]
         if any(old.encryption_key == leaf.encryption_key for old in removed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from dmls.errors import (
     CryptoError,
@@ -18,7 +18,6 @@ from dmls.ids import LeafIndex
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import key_package as key_packages
-from dmls.mls.messages import leaf_node as leaf_nodes
 from dmls.mls.messages.credential import X509Credential, credential_type
 from dmls.mls.messages.extensions import (
     Extension,
@@ -29,14 +28,16 @@ from dmls.mls.messages.extensions import (
     read_extension,
 )
 from dmls.mls.messages.key_package import KeyPackage
-from dmls.mls.messages.leaf_node import CommitSource, LeafNode, Lifetime, UpdateSource
+from dmls.mls.messages.leaf_node import Capabilities, CommitSource, LeafNode, Lifetime, UpdateSource
 from dmls.mls.messages.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
     GREASE_VALUES,
     ExtensionType,
     ProtocolVersion,
+    SignatureLabel,
 )
+from dmls.mls.tree.leaves import check_key, check_leaf_signature
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
 __all__ = [
@@ -46,10 +47,11 @@ __all__ = [
     "check_key_package",
     "check_leaf_content",
     "check_leaf_node",
-    "check_leaf_signature",
     "check_leaf_support",
     "check_lifetime",
+    "check_listed",
     "check_own_extensions",
+    "is_listed",
 ]
 
 # Where the extensions of RFC 9420 may stand (RFC 9420, Section 17.3). Others may stand anywhere.
@@ -88,19 +90,6 @@ def check_lifetime(lifetime: Lifetime, now: int | None, limits: Limits = DEFAULT
         raise LifetimeError("lifetime is over or has not begun", rule="LN-12" if is_sending else "LN-13")
 
 
-def check_leaf_signature(suite: CipherSuite, leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex) -> None:
-    """Check who signed a leaf, and for which group and place (LN-02).
-
-    Raises:
-        SignatureError: it was made by another, or for elsewhere.
-    """
-    content = leaf_nodes.encode_tbs(leaf_node, group_id, leaf_index)
-    try:
-        suite.verify_with_label(leaf_node.signature_key, "LeafNodeTBS", content, leaf_node.signature)
-    except SignatureError as error:
-        raise SignatureError("the leaf's signature does not verify", rule="LN-02") from error
-
-
 def check_leaf_node(
     suite: CipherSuite,
     leaf_node: LeafNode,
@@ -121,11 +110,8 @@ def check_leaf_node(
     if not isinstance(leaf_node.source, source):
         rule, name = _SOURCE_RULES[source]
         raise InvalidLeafNodeError(f"the leaf's source is not {name}", rule=rule)
-    try:
-        suite.check_encryption_key(leaf_node.encryption_key)
-        suite.check_signature_key(leaf_node.signature_key)
-    except CryptoError as error:
-        raise InvalidLeafNodeError("a key of the leaf is no key of the cipher suite", rule="LN-25") from error
+    check_key(suite.check_encryption_key, leaf_node.encryption_key, InvalidLeafNodeError)
+    check_key(suite.check_signature_key, leaf_node.signature_key, InvalidLeafNodeError)
     check_leaf_content(suite, leaf_node, now=now, limits=limits, is_sending=is_sending)
 
 
@@ -154,12 +140,25 @@ def check_leaf_content(
         raise InvalidLeafNodeError("the credential has no certificate", rule="CRD-03")
     check_unique_types(leaf_node.extensions, InvalidLeafNodeError, "LN-23")
     _check_places(leaf_node.extensions, _IN_LEAVES, InvalidLeafNodeError, "LN-24")
-    for extension in leaf_node.extensions:
-        if extension.extension_type not in DEFAULT_EXTENSION_TYPES and extension.extension_type not in capabilities.extensions:
-            raise InvalidLeafNodeError("the leaf does not list its own extension", rule="LN-05")
+    check_listed(leaf_node.extensions, capabilities)
 
 
-def _missing(wanted: Iterable[int], supported: frozenset[int], defaults: frozenset[int]) -> bool:
+def check_listed(leaf_extensions: Sequence[Extension], capabilities: Capabilities) -> None:
+    """Check that a leaf lists its own extensions; the default types go without saying.
+
+    Raises:
+        InvalidLeafNodeError: it does not (LN-05).
+    """
+    if not all(is_listed(extension, capabilities) for extension in leaf_extensions):
+        raise InvalidLeafNodeError("the leaf does not list its own extension", rule="LN-05")
+
+
+def is_listed(extension: Extension, capabilities: Capabilities) -> bool:
+    """Return whether whoever has these capabilities supports an extension."""
+    return not _missing((extension.extension_type,), capabilities.extensions, DEFAULT_EXTENSION_TYPES)
+
+
+def _missing(wanted: Iterable[int], supported: Collection[int], defaults: frozenset[int]) -> bool:
     return any(value not in defaults and value not in supported for value in wanted)
 
 
@@ -277,7 +276,7 @@ def check_key_package(
     check_leaf_signature(suite, leaf_node, b"", LeafIndex(0))
     try:
         suite.verify_with_label(
-            leaf_node.signature_key, "KeyPackageTBS", key_packages.encode_tbs(key_package), key_package.signature
+            leaf_node.signature_key, SignatureLabel.KEY_PACKAGE_TBS, key_packages.encode_tbs(key_package), key_package.signature
         )
     except SignatureError as error:
         raise SignatureError("the key package's signature does not verify", rule="KP-03") from error

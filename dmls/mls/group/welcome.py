@@ -27,7 +27,7 @@ from dmls.mls.messages.extensions import Extension, ExternalPub, find_extension,
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import key_package_ref
 from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
-from dmls.mls.messages.registry import ExtensionType
+from dmls.mls.messages.registry import EncryptionLabel, ExtensionType, SignatureLabel
 from dmls.mls.messages.welcome import EncryptedGroupSecrets, GroupSecrets, PathSecret, Welcome
 from dmls.mls.schedule.key_schedule import (
     RFC9420_RULE,
@@ -62,7 +62,8 @@ def make_group_info(
     if with_tree:
         listed.append(Extension(ExtensionType.RATCHET_TREE, public.tree.encode()))
     unsigned = GroupInfo(public.context, tuple(listed), public.confirmation_tag, leaf_index, b"")  # WL-29
-    signature = public.suite.sign_with_label(client.signature_private_key, "GroupInfoTBS", group_infos.encode_tbs(unsigned))
+    content = group_infos.encode_tbs(unsigned)
+    signature = public.suite.sign_with_label(client.signature_private_key, SignatureLabel.GROUP_INFO_TBS, content)
     return replace(unsigned, signature=signature)
 
 
@@ -73,7 +74,7 @@ def make_welcome(
     suite = child.state.public.suite
     key, nonce = welcome_key_nonce(suite, child.welcome_secret)
     encrypted = suite.aead_seal(key, nonce, b"", encode(group_info))
-    sealer = suite.sealer("Welcome", encrypted)
+    sealer = suite.sealer(EncryptionLabel.WELCOME, encrypted)
     secrets = []
     for index, key_package in applied.added:  # CC-09
         path_secret = None if staged is None else PathSecret(path_secret_for(staged, index))  # CC-10, WL-18
@@ -168,7 +169,7 @@ def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle
     opened = suite.open_with_label(  # WL-03
         bundle.init_private_key,
         key_package.init_key,
-        "Welcome",
+        EncryptionLabel.WELCOME,
         welcome.encrypted_group_info,
         sealed.kem_output,
         sealed.ciphertext,

@@ -17,7 +17,6 @@ __all__ = [
     "Lifetime",
     "UpdateSource",
     "encode_tbs",
-    "encode_unsigned",
 ]
 
 
@@ -70,17 +69,12 @@ class LeafNode:
     signature: opaque
 
 
-def encode_unsigned(leaf_node: LeafNode) -> bytes:
-    """Encode a leaf node without its signature."""
-    return encode(leaf_node)[: -len(encode_opaque(leaf_node.signature))]
-
-
-def encode_tbs(leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex) -> bytes:
-    """Return LeafNodeTBS: what the leaf's signature covers.
+def encode_tbs(leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex, encoding: bytes | None = None) -> bytes:
+    """Return LeafNodeTBS: what the leaf's signature covers; `encoding` is the whole leaf node's, where it is at hand.
 
     The group and the place count only for sources update and commit, since a key package belongs to no group yet.
     """
-    unsigned = encode_unsigned(leaf_node)
+    unsigned = (encode(leaf_node) if encoding is None else encoding)[: -len(encode_opaque(leaf_node.signature))]
     if isinstance(leaf_node.source, Lifetime):
         return unsigned
     return unsigned + encode_opaque(group_id) + leaf_index.to_bytes(4, "big")

@@ -5,7 +5,7 @@ Open registries are plain integers on the wire, so that values nobody here knows
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from dmls.mls.codec import Enum8, Enum16
 
@@ -15,9 +15,11 @@ __all__ = [
     "GREASE_VALUES",
     "ContentType",
     "CredentialType",
+    "EncryptionLabel",
     "ExtensionType",
     "ProposalType",
     "ProtocolVersion",
+    "SignatureLabel",
     "WireFormat",
 ]
 
@@ -79,6 +81,22 @@ class CredentialType(IntEnum):
 
     BASIC = 1
     X509 = 2
+
+
+class SignatureLabel(StrEnum):
+    """Labels of SignWithLabel (RFC 9420, Section 17.6)."""
+
+    FRAMED_CONTENT_TBS = "FramedContentTBS"  # EX-14
+    LEAF_NODE_TBS = "LeafNodeTBS"  # EX-14
+    KEY_PACKAGE_TBS = "KeyPackageTBS"  # EX-14
+    GROUP_INFO_TBS = "GroupInfoTBS"  # EX-14
+
+
+class EncryptionLabel(StrEnum):
+    """Labels of EncryptWithLabel (RFC 9420, Section 17.7)."""
+
+    UPDATE_PATH_NODE = "UpdatePathNode"  # EX-14
+    WELCOME = "Welcome"  # EX-14
 
 
 DEFAULT_EXTENSION_TYPES = frozenset({1, 2, 3, 4, 5})

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dmls.errors import CodecError, CryptoError, DecryptionError, InvalidCommitError, InvalidWelcomeError, UsageError
+from dmls.errors import CodecError, DecryptionError, InvalidCommitError, InvalidWelcomeError, UsageError
 from dmls.ids import LeafIndex, NodeIndex
 from dmls.mls.codec import Lazy, encode_length
 from dmls.mls.crypto.randomness import Random
@@ -17,6 +17,8 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, KeyPair
 from dmls.mls.messages.commit import HPKECiphertext, UpdatePath, UpdatePathNode
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
+from dmls.mls.messages.registry import EncryptionLabel
+from dmls.mls.tree.leaves import check_key
 from dmls.mls.tree.math import common_ancestor, covers, first_leaf, leaf_to_node
 from dmls.mls.tree.nodes import Node, Parent, between, find_node, node_key, resolution
 from dmls.mls.tree.parent_hash import make_path_nodes
@@ -33,7 +35,7 @@ __all__ = [
     "stage_path",
 ]
 
-_LABEL = "UpdatePathNode"
+_LABEL = EncryptionLabel.UPDATE_PATH_NODE  # UP-07
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -154,7 +156,7 @@ def merge_path(
         excluded: leaves that the same commit adds; if given, the numbers of ciphertexts are checked too.
 
     Raises:
-        InvalidCommitError: rules UP-03, UP-04, UP-09, UP-11, LN-17, LN-25.
+        InvalidCommitError: rules UP-03, UP-04, UP-09, UP-11, LN-25.
     """
     if tree.leaf(sender) is None:
         raise InvalidCommitError(f"leaf {sender} is blank or not in the tree", rule="CP-17")
@@ -167,10 +169,7 @@ def merge_path(
     if excluded is not None:
         _check_ciphertext_counts(tree.suite, siblings, path.nodes, excluded)
     nodes, parent_hash = make_path_nodes(tree.suite, siblings, public_keys)
-    source = path.leaf_node.source
-    if not isinstance(source, CommitSource):
-        raise InvalidCommitError("the source of the path's leaf is not commit", rule="LN-17")
-    if source.parent_hash != parent_hash:
+    if path.leaf_node.source != CommitSource(parent_hash):
         raise InvalidCommitError("the parent hash of the path's leaf is not that of the path", rule="UP-09")
     return tree.replace_path(sender, path.leaf_node, {above: node for (above, _), node in zip(copath, nodes, strict=True)})
 
@@ -178,11 +177,8 @@ def merge_path(
 def _check_new_keys(tree: RatchetTree, public_keys: Sequence[bytes]) -> None:
     if len(set(public_keys)) != len(public_keys) or any(map(tree.has_encryption_key, public_keys)):
         raise InvalidCommitError("a public key of the path stands in the tree already", rule="UP-11")
-    try:
-        for public_key in public_keys:
-            tree.suite.check_encryption_key(public_key)
-    except CryptoError:
-        raise InvalidCommitError("a public key of the path is not valid", rule="LN-25") from None
+    for public_key in public_keys:
+        check_key(tree.suite.check_encryption_key, public_key, InvalidCommitError)
 
 
 def _check_ciphertext_counts(

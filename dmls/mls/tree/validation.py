@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from dmls.errors import CryptoError, InvalidLeafNodeError, InvalidTreeError, SignatureError
-from dmls.mls.codec import encode_opaque
+from dmls.errors import InvalidTreeError
+from dmls.ids import LeafIndex
 from dmls.mls.crypto.suites import CipherSuite
-from dmls.mls.messages.leaf_node import Lifetime
+from dmls.mls.tree.leaves import check_key, check_leaf_signature
 from dmls.mls.tree.nodes import Blank, Leaf, Node, Parent, between, in_order, node_key
 from dmls.mls.tree.parent_hash import check_parent_hashes
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = ["check_leaf_signatures", "leaf_tbs", "validate_tree"]
+__all__ = ["validate_tree"]
 
 
 def validate_tree(tree: RatchetTree, group_id: bytes) -> None:
@@ -22,39 +22,14 @@ def validate_tree(tree: RatchetTree, group_id: bytes) -> None:
 
     Raises:
         InvalidTreeError: rules TR-24 to TR-32, LN-25.
-        InvalidLeafNodeError: rule LN-02.
+        SignatureError: rule LN-02.
     """
     _check_unmerged_leaves(tree.root)
     _check_keys(tree.suite, tree.root)
     check_parent_hashes(tree.suite, tree.root)
-    check_leaf_signatures(tree, group_id)
-
-
-def leaf_tbs(leaf: Leaf, group_id: bytes) -> bytes:
-    """Return LeafNodeTBS of a leaf in its place (RFC 9420, Section 7.2), from the encoding that the leaf keeps."""
-    unsigned = leaf.encoding[: -len(encode_opaque(leaf.leaf_node.signature))]
-    if isinstance(leaf.leaf_node.source, Lifetime):
-        return unsigned
-    return unsigned + encode_opaque(group_id) + (leaf.index >> 1).to_bytes(4, "big")
-
-
-def check_leaf_signatures(tree: RatchetTree, group_id: bytes) -> None:
-    """Verify the signature of each leaf.
-
-    Raises:
-        InvalidLeafNodeError: rule LN-02.
-    """
-    verify = tree.suite.verify_with_label
-    for leaf in _leaves(tree.root):
-        node = leaf.leaf_node
-        try:
-            verify(node.signature_key, "LeafNodeTBS", leaf_tbs(leaf, group_id), node.signature)
-        except SignatureError:
-            raise InvalidLeafNodeError(f"the signature of leaf {leaf.index >> 1} does not verify", rule="LN-02") from None
-
-
-def _leaves(root: Node) -> Iterator[Leaf]:
-    return (node for node in in_order(root) if isinstance(node, Leaf))
+    for node in in_order(tree.root):
+        if isinstance(node, Leaf):
+            check_leaf_signature(tree.suite, node.leaf_node, group_id, LeafIndex(node.index >> 1), node.encoding)
 
 
 def _check_keys(suite: CipherSuite, root: Node) -> None:
@@ -68,10 +43,7 @@ def _check_keys(suite: CipherSuite, root: Node) -> None:
         if key in encryption_keys:
             raise InvalidTreeError("an encryption key stands in two nodes", rule="TR-31")
         encryption_keys.add(key)
-        try:
-            suite.check_encryption_key(key)
-        except CryptoError:
-            raise InvalidTreeError(f"the encryption key of node {node.index} is not valid", rule="LN-25") from None
+        check_key(suite.check_encryption_key, key, InvalidTreeError)
         if isinstance(node, Leaf):
             if node.leaf_node.signature_key in signature_keys:
                 raise InvalidTreeError("a signature key stands in two leaves", rule="TR-32")

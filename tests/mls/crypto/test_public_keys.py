@@ -1,4 +1,4 @@
-"""Which public keys are refused: wrong length, off the curve, small order, second encodings (CRY-06, CRY-08, LN-25)."""
+"""Which public keys are refused: wrong length, off the curve, small order, second encodings (CRY-06, CRY-08)."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def test_second_encodings_of_a_montgomery_coordinate_are_refused() -> None:
         suite.check_encryption_key((9).to_bytes(size, "little"))
         suite.check_encryption_key((prime - 2).to_bytes(size, "little"))
         for coordinate in (prime, prime + 9, (1 << 8 * size) - 1):
-            with pytest.raises(CryptoError, match="LN-25"):
+            with pytest.raises(CryptoError, match="CRY-06"):
                 suite.check_encryption_key(coordinate.to_bytes(size, "little"))
-    with pytest.raises(CryptoError, match="LN-25"):
+    with pytest.raises(CryptoError, match="CRY-06"):
         cipher_suite(1).check_encryption_key((9 | 1 << 255).to_bytes(32, "little"))
 
 
@@ -151,20 +151,20 @@ def test_eddsa_keys_are_on_the_curve_and_canonical(suite_id: int, size: int, cur
     for y in range(2, 40):
         key = y.to_bytes(size, "little")
         if curve.x_of(y) is None:
-            with pytest.raises(CryptoError, match="LN-25"):
+            with pytest.raises(CryptoError, match="not on the curve"):
                 suite.check_signature_key(key)
         else:
             suite.check_signature_key(key)
             suite.check_signature_key((y | 1 << 8 * size - 1).to_bytes(size, "little"))
     y = next(y for x, y in curve.points())
-    with pytest.raises(CryptoError, match="LN-25"):
+    with pytest.raises(CryptoError, match="CRY-06"):
         suite.check_signature_key((y + curve.p).to_bytes(size, "little"))
 
 
 def test_ed448_keys_use_no_bit_between_coordinate_and_sign(rng: random.Random) -> None:
     suite = cipher_suite(4)
     key = suite.generate_signature_key_pair(rng.randbytes).public_key
-    with pytest.raises(CryptoError, match="LN-25"):
+    with pytest.raises(CryptoError, match="CRY-06"):
         suite.check_signature_key(key[:-1] + bytes([key[-1] | 1]))
 
 

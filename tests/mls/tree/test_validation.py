@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from dmls.errors import DMLSError, InvalidLeafNodeError, InvalidTreeError
+from dmls.errors import DMLSError, InvalidTreeError, SignatureError
 from dmls.ids import LeafIndex
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode, LeafNodeSource, Lifetime, UpdateSource
@@ -304,12 +304,12 @@ def test_a_point_off_the_curve_is_refused(suite: CipherSuite, rng: random.Random
 def test_a_leaf_of_another_group_or_place_is_refused(rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
     forge.accepted()
-    forge.refused("LN-02", InvalidLeafNodeError, b"!another:example.org")
+    forge.refused("LN-02", SignatureError, b"!another:example.org")
     forge = Forge.fresh(rng, 4)
     forge.sign(1, UpdateSource())
     forge.accepted()
     forge.model.nodes[2], forge.model.nodes[4] = forge.model.nodes[4], forge.model.nodes[2]
-    forge.refused("LN-02", InvalidLeafNodeError)
+    forge.refused("LN-02", SignatureError)
 
 
 def test_a_leaf_of_a_key_package_is_signed_for_any_place(rng: random.Random) -> None:
@@ -322,10 +322,10 @@ def test_a_leaf_of_a_key_package_is_signed_for_any_place(rng: random.Random) -> 
 def test_every_signature_is_verified(leaf: int, rng: random.Random) -> None:
     forge = Forge.fresh(rng, 7)
     forge.model.nodes[2 * leaf] = replace(forge.leaf(leaf), signature=bytes(64))
-    forge.refused("LN-02", InvalidLeafNodeError)
+    forge.refused("LN-02", SignatureError)
     other = make_member(SUITE, rng, "other")
     forge.model.nodes[2 * leaf] = sign_leaf(SUITE, forge.members[leaf].leaf_node, other.signing_key, b"", LeafIndex(0))
-    forge.refused("LN-02", InvalidLeafNodeError)
+    forge.refused("LN-02", SignatureError)
 
 
 @pytest.mark.parametrize("number", range(1, 8))
