@@ -13,7 +13,7 @@ LOCK  := requirements/dev.txt
 ROOMS := S1-figure1-v10 S1-figure1-v12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check proto bench soak lock venv clean \
+.PHONY: help demo serve test check ledger proto bench soak lock venv clean \
         check-lint check-format check-types check-layers check-proto check-tree
 
 help: ## list the targets
@@ -58,6 +58,9 @@ check-proto: $(READY)
 
 check-tree: $(READY)
 	@$(BIN)/python -m scripts.checks
+
+ledger: $(READY) ## write docs/rfc9420-ledger.md anew from the marks in code and tests (ARGS="--open ENC": what an area lacks)
+	@$(BIN)/python -m scripts.ledger $(ARGS)
 
 proto: $(READY) ## make the code that is generated from protocol buffers anew
 	@$(BIN)/python -m scripts.proto

@@ -1,4 +1,4 @@
-"""What every test shares: the profiles of generated tests and seeded generators."""
+"""What every test shares: the profiles of generated tests, seeded generators and the marks that name rules."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import zlib
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from scripts.ledger.rules import read_rules
 
 # `dev` is quick and repeats; `ci` repeats too, with more cases; `soak` explores anew each time.
 _COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -30,3 +32,28 @@ def seed(request: pytest.FixtureRequest) -> int:
 def rng(seed: int) -> random.Random:
     """A generator that repeats."""
     return random.Random(seed)
+
+
+_MOST_BROKEN = 3
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test with a parameter named `rule` breaks the rule that the parameter names."""
+    callspec = getattr(item, "callspec", None)
+    rule = None if callspec is None else callspec.params.get("rule")
+    if rule in read_rules() and rule not in _marked(item, "breaks"):
+        item.add_marker(pytest.mark.breaks(rule))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse marks that name no rule, or so many that the test says little of each."""
+    for item in items:
+        unknown = {rule for kind in ("breaks", "keeps") for rule in _marked(item, kind)} - read_rules().keys()
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid}: no such rule: {', '.join(sorted(unknown))}")
+        if len(set(_marked(item, "breaks"))) > _MOST_BROKEN:
+            raise pytest.UsageError(f"{item.nodeid} breaks more than {_MOST_BROKEN} rules")
+
+
+def _marked(item: pytest.Item, kind: str) -> list[str]:
+    return [rule for mark in item.iter_markers(kind) for rule in mark.args]
