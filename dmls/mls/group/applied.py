@@ -89,7 +89,7 @@ def apply_proposals(
     tree = tree.remove_all([index for index, _ in removed])  # AP-01
     added = [key_package.leaf_node for key_package in key_packages]
     # Keys are unique after the whole list, however its parts pass them on (LN-22).
-    others = tree.remove_all([index for index, _ in updated]) if updated else tree
+    others = tree.remove_all([index for index, _ in updated]) if updated else tree  # LN-22
     _check_keys(others, [*(leaf for _, leaf in updated), *added])
     tree, indices = tree.add_all(added)  # AP-02
     return AppliedProposals(

@@ -107,7 +107,7 @@ def sender_key(group: PublicGroup, content: FramedContent) -> bytes:
         leaf = group.tree.leaf(LeafIndex(sender.leaf_index))
         if leaf is None:
             raise InvalidMessageError("the sender's leaf is blank", rule="FRM-04")
-        return leaf.signature_key
+        return leaf.signature_key  # LN-27
     if isinstance(sender, NewMemberCommit):
         if not isinstance(body, Commit) or body.path is None:
             raise InvalidMessageError("a new member's commit needs a path", rule="FRM-07")
@@ -193,7 +193,7 @@ def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> Publ
     check_group_extensions(context.extensions)  # WL-26
     check_group_info_signature(suite, group_info, tree)
     if tree.tree_hash != context.tree_hash:
-        raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")
+        raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")  # TR-19
     check_group_members(tree, context.extensions)
     validate_tree(tree, context.group_id)  # WL-12, WL-14
     interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)  # WL-20, XC-14

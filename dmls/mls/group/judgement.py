@@ -54,9 +54,9 @@ def check_credential(policy: GroupPolicy, credential: BasicCredential | X509Cred
         InvalidLeafNodeError: the application refuses it.
     """
     try:
-        policy.check_credential(credential, signature_key)
+        policy.check_credential(credential, signature_key)  # CRD-07
     except _REFUSALS as error:
-        raise InvalidLeafNodeError(f"the application refuses a credential: {error.message}", rule="CRD-04") from error
+        raise InvalidLeafNodeError(f"the application refuses a credential: {error.message}", rule="CRD-04") from error  # LN-01
 
 
 def check_succession(policy: GroupPolicy, old: BasicCredential | X509Credential, new: BasicCredential | X509Credential) -> None:
@@ -77,7 +77,7 @@ def check_replacement(policy: GroupPolicy, old: LeafNode, new: LeafNode) -> None
     Raises:
         InvalidLeafNodeError: the application refuses the credential, or its following the old one.
     """
-    if (old.credential, old.signature_key) != (new.credential, new.signature_key):
+    if (old.credential, old.signature_key) != (new.credential, new.signature_key):  # CRD-06
         check_credential(policy, new.credential, new.signature_key)
         check_succession(policy, old.credential, new.credential)
 

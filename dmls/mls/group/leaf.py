@@ -13,7 +13,7 @@ from dmls.errors import InvalidKeyPackageError, InvalidLeafNodeError
 from dmls.ids import KeyPackageRef, LeafIndex
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
-from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite
 from dmls.mls.group.validation import check_listed, is_listed
 from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages import leaf_node as leaf_nodes
@@ -21,7 +21,14 @@ from dmls.mls.messages.credential import BasicCredential, X509Credential, creden
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage, key_package_ref
 from dmls.mls.messages.leaf_node import Capabilities, LeafNode, LeafNodeSource, Lifetime
-from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, ProtocolVersion, SignatureLabel
+from dmls.mls.messages.registry import (
+    DEFAULT_EXTENSION_TYPES,
+    DEFAULT_PROPOSAL_TYPES,
+    GREASE_VALUES,
+    CredentialType,
+    ProtocolVersion,
+    SignatureLabel,
+)
 
 __all__ = [
     "Client",
@@ -31,6 +38,12 @@ __all__ = [
     "make_leaf_node",
     "make_unsigned_leaf_node",
 ]
+
+
+# What may be listed: GREASE stands for nothing, so it is no promise.
+_VERSIONS = frozenset(ProtocolVersion)
+_SUITES = GREASE_VALUES.union(suite.id for suite in CIPHER_SUITES)
+_CREDENTIALS = GREASE_VALUES.union(CredentialType)
 
 
 def default_capabilities(
@@ -101,12 +114,16 @@ def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafN
     """Return a client's leaf node with an empty signature.
 
     Raises:
-        InvalidLeafNodeError: the client lists what every client supports (LN-08), or does not list an extension that it puts into
-            its leaf (LN-05).
+        InvalidLeafNodeError: the client lists what every client supports (LN-08) or what it cannot do (KP-10), or leaves out an
+            extension of its own leaf (LN-05).
     """
     listed = client.capabilities
     if not DEFAULT_EXTENSION_TYPES.isdisjoint(listed.extensions) or not DEFAULT_PROPOSAL_TYPES.isdisjoint(listed.proposals):
         raise InvalidLeafNodeError("the capabilities list a default type", rule="LN-08")
+    if not (_VERSIONS.issuperset(listed.versions) and _SUITES.issuperset(listed.cipher_suites)):
+        raise InvalidLeafNodeError("the capabilities list a version or cipher suite that is not implemented", rule="KP-10")
+    if not _CREDENTIALS.issuperset(listed.credentials):
+        raise InvalidLeafNodeError("the capabilities list a credential type that is not implemented", rule="KP-10")
     check_listed(client.leaf_extensions, listed)
     return LeafNode(encryption_key, client.signature_key, client.credential, listed, source, client.leaf_extensions, b"")
 
@@ -126,7 +143,7 @@ def make_leaf_node(
         InvalidLeafNodeError: the client's capabilities do not fit (LN-05, LN-08).
     """
     unsigned = make_unsigned_leaf_node(client, encryption_key, source)
-    content = leaf_nodes.encode_tbs(unsigned, group_id, leaf_index)
+    content = leaf_nodes.encode_tbs(unsigned, group_id, leaf_index)  # LN-26
     return replace(unsigned, signature=suite.sign_with_label(client.signature_private_key, SignatureLabel.LEAF_NODE_TBS, content))
 
 

@@ -21,9 +21,10 @@ from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_external_senders
 from dmls.mls.group.leaf import Client, make_leaf_node
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy
-from dmls.mls.group.validation import check_group_members, check_leaf_node, check_own_extensions
+from dmls.mls.group.validation import check_group_members, check_leaf_node, check_own_extensions, check_suite_choice
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_context import GroupContext
+from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode, Lifetime
 from dmls.mls.messages.proposal import ReInit
 from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK
@@ -124,27 +125,44 @@ def create_group(
     *,
     extensions: Sequence[Extension] = (),
     rule: InitSecretRule = RFC9420_RULE,
+    invitees: Sequence[KeyPackage] = (),
+    preferred_suites: Sequence[int] = (),
     policy: GroupPolicy = OpenPolicy(),
 ) -> CreatedGroup:
-    """Create a group of one member at epoch 0 (RFC 9420, Section 11; GC-01, GC-02).
+    """Create a group of one member at epoch 0 (RFC 9420, Section 11).
+
+    Args:
+        suite: the group's cipher suite.
+        group_id: its name, for ever.
+        client: the creator.
+        lifetime: of the creator's leaf.
+        random: source of keys, and of the first epoch secret.
+        extensions: of the group context.
+        rule: how init secrets come about in this group.
+        invitees: key packages of those who will be added first.
+        preferred_suites: the creator's ranking, best first.
+        policy: asked about external senders.
 
     Raises:
         InvalidLeafNodeError, InvalidGroupInfoError: the creator does not support its own group (GC-04), or the application
             refuses an external sender.
+        InvalidKeyPackageError: creator and invitees could use a better cipher suite, or not all can use this one (GC-03).
     """
     check_own_extensions(extensions)
     check_external_senders(policy, extensions)
     pair = suite.derive_key_pair(random(suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
     check_leaf_node(suite, leaf, Lifetime)
+    members = [client.capabilities, *(invitee.leaf_node.capabilities for invitee in invitees)]
+    check_suite_choice(suite, members, preferred_suites)
     tree = RatchetTree.create(suite, leaf)
-    check_group_members(tree, extensions)
-    context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))
+    check_group_members(tree, extensions)  # GC-04
+    context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))  # GC-01
     public = PublicGroup(suite, context, tree, b"", b"")
     epoch_secret = Secret(random(suite.hash_size))
     state = open_epoch(public, rule, epoch_secret, frozenset({LeafIndex(0)}))
     tag = confirmation_tag(suite, state.secrets.confirmation_key, b"")
-    interim = interim_transcript_hash(suite, b"", tag)
+    interim = interim_transcript_hash(suite, b"", tag)  # GC-02
     confirmed = replace(public, interim_transcript_hash=interim, confirmation_tag=tag)
     return CreatedGroup(replace(state, public=confirmed), {pair.public_key: pair.private_key})
 

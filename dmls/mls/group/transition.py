@@ -66,7 +66,7 @@ def provisional_context(group: PublicGroup, applied: AppliedProposals, tree: Rat
 def _next_context(group: PublicGroup, applied: AppliedProposals, tree: RatchetTree) -> GroupContext:
     if group.context.epoch == _LAST_EPOCH:
         raise InvalidCommitError("no epoch is left", rule="KS-05")
-    return replace(group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions)
+    return replace(group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions)  # UP-06
 
 
 def enter(

@@ -51,6 +51,7 @@ __all__ = [
     "check_lifetime",
     "check_listed",
     "check_own_extensions",
+    "check_suite_choice",
     "is_listed",
 ]
 
@@ -155,11 +156,11 @@ def check_listed(leaf_extensions: Sequence[Extension], capabilities: Capabilitie
 
 def is_listed(extension: Extension, capabilities: Capabilities) -> bool:
     """Return whether whoever has these capabilities supports an extension."""
-    return not _missing((extension.extension_type,), capabilities.extensions, DEFAULT_EXTENSION_TYPES)
+    return not _missing((extension.extension_type,), capabilities.extensions, DEFAULT_EXTENSION_TYPES)  # EX-02
 
 
 def _missing(wanted: Iterable[int], supported: Collection[int], defaults: frozenset[int]) -> bool:
-    return any(value not in defaults and value not in supported for value in wanted)
+    return any(value not in defaults and value not in supported for value in wanted)  # EX-06, EX-13
 
 
 def _check_support(
@@ -176,7 +177,7 @@ def _check_support(
     ):
         raise InvalidLeafNodeError("a required capability is not supported", rule="LN-03")
     if _missing((item.extension_type for item in group_extensions), supported_extensions, DEFAULT_EXTENSION_TYPES):
-        raise InvalidLeafNodeError("an extension of the group is not supported", rule="LN-04")
+        raise InvalidLeafNodeError("an extension of the group is not supported", rule="LN-04")  # EX-03, EX-04
 
 
 def check_leaf_support(leaf_node: LeafNode, group_extensions: Sequence[Extension]) -> None:
@@ -207,7 +208,29 @@ def check_group_members(tree: RatchetTree, group_extensions: Sequence[Extension]
         raise LimitError("the group is full", rule="ENC-17")
     _check_support(group_extensions, tree.supported_extensions, tree.supported_proposals, tree.supported_credentials)
     if not tree.credential_types <= tree.supported_credentials:
-        raise InvalidLeafNodeError("a credential type in use is not supported by every member", rule="LN-10")
+        raise InvalidLeafNodeError("a credential type in use is not supported by every member", rule="LN-10")  # LN-11, CRD-08
+
+
+def check_suite_choice(suite: CipherSuite, members: Sequence[Capabilities], preferred: Sequence[int]) -> None:
+    """Check that a new group has the best cipher suite that all its first members can use (RFC 9420, Section 11).
+
+    Whoever hands out key packages could otherwise bring about a worse one, by leaving out the better.
+
+    Args:
+        suite: the one that was chosen.
+        members: what the creator and those it invites can do.
+        preferred: the creator's ranking, best first; what it leaves out is not better than `suite`.
+
+    Raises:
+        InvalidKeyPackageError: a better one would do, or not all can use this one (GC-03).
+    """
+    usable = (
+        candidate
+        for candidate in (*preferred, suite.id)
+        if all(ProtocolVersion.MLS10 in listed.versions and candidate in listed.cipher_suites for listed in members)
+    )
+    if next(usable, None) != suite.id:
+        raise InvalidKeyPackageError("the cipher suite is not the best that all members support", rule="GC-03")
 
 
 def check_group_extensions(extensions: Sequence[Extension]) -> None:
@@ -219,7 +242,7 @@ def check_group_extensions(extensions: Sequence[Extension]) -> None:
     """
     check_unique_types(extensions, InvalidGroupInfoError, "GC-05")
     _check_places(extensions, _IN_CONTEXTS, InvalidGroupInfoError, "GC-09")
-    read_extension(extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)
+    read_extension(extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)  # GC-07
     read_extension(extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
 
 
@@ -262,9 +285,9 @@ def check_key_package(
         SignatureError: the package or its leaf is not signed by the key it names.
     """
     if key_package.version != ProtocolVersion.MLS10 or key_package.cipher_suite != suite.id:
-        raise InvalidKeyPackageError("another version or cipher suite", rule="KP-01")
+        raise InvalidKeyPackageError("another version or cipher suite", rule="KP-01")  # KP-05
     leaf_node = key_package.leaf_node
-    check_leaf_node(suite, leaf_node, Lifetime, now=now, limits=limits, is_sending=is_sending)
+    check_leaf_node(suite, leaf_node, Lifetime, now=now, limits=limits, is_sending=is_sending)  # KP-02
     if key_package.init_key == leaf_node.encryption_key:
         raise InvalidKeyPackageError("init_key and encryption_key are one key", rule="KP-04")
     try:
@@ -272,7 +295,7 @@ def check_key_package(
     except CryptoError as error:
         raise InvalidKeyPackageError("init_key is no key of the cipher suite", rule="KP-06") from error
     check_unique_types(key_package.extensions, InvalidKeyPackageError, "KP-09")
-    _check_places(key_package.extensions, frozenset(), InvalidKeyPackageError, "EX-10")
+    _check_places(key_package.extensions, frozenset(), InvalidKeyPackageError, "EX-10")  # KP-08
     check_leaf_signature(suite, leaf_node, b"", LeafIndex(0))
     try:
         suite.verify_with_label(

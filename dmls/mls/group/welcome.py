@@ -237,6 +237,6 @@ def check_leaves(public: PublicGroup, options: JoinOptions) -> None:
         InvalidGroupInfoError: the application refuses an external sender.
     """
     check_external_senders(options.policy, public.context.extensions)
-    for _, leaf in public.tree.members():
+    for _, leaf in public.tree.members():  # LN-28
         check_leaf_content(public.suite, leaf, now=options.now, limits=options.limits)
         check_credential(options.policy, leaf.credential, leaf.signature_key)

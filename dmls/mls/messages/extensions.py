@@ -62,7 +62,7 @@ class ExternalSender:
 class ExternalSenders:
     """All external senders of a group."""
 
-    senders: vector[ExternalSender]
+    senders: vector[ExternalSender]  # EX-15
 
 
 def find_extension(extensions: Sequence[Extension], extension_type: int) -> bytes | None:
@@ -91,14 +91,14 @@ def make_extension(extension_type: int, content: object) -> Extension:
     return Extension(extension_type, encode(content))
 
 
-def check_unique_types(extensions: Sequence[Extension], error: type[ValidationError], rule: str = "EX-01") -> None:
+def check_unique_types(extensions: Sequence[Extension], error: type[ValidationError], rule: str) -> None:
     """Refuse a list that holds one extension type twice (RFC 9420, Section 13.4).
 
     Raises:
         ValidationError: of class `error`.
     """
     if len({extension.extension_type for extension in extensions}) != len(extensions):
-        raise error("an extension type occurs twice", rule=rule)
+        raise error("an extension type occurs twice", rule=rule)  # EX-01
 
 
 LAST_RESORT = Extension(ExtensionType.LAST_RESORT, b"")

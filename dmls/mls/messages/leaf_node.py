@@ -24,7 +24,7 @@ __all__ = [
 class Capabilities:
     """What a client supports beside the defaults of the RFC."""
 
-    versions: vector[uint16]
+    versions: vector[uint16]  # LN-09
     cipher_suites: vector[uint16]
     extensions: vector[uint16]
     proposals: vector[uint16]

@@ -105,5 +105,5 @@ DEFAULT_EXTENSION_TYPES = frozenset({1, 2, 3, 4, 5})
 DEFAULT_PROPOSAL_TYPES = frozenset({1, 2, 3, 4, 5, 6, 7})
 """Proposal types every client supports without listing them (RFC 9420, Section 7.2)."""
 
-GREASE_VALUES = frozenset(0x0A0A + 0x1010 * step for step in range(15))
+GREASE_VALUES = frozenset(0x0A0A + 0x1010 * step for step in range(15))  # EX-09
 """Values reserved so that nobody relies on unknown ones being absent (RFC 9420, Section 13.5)."""

@@ -41,13 +41,13 @@ class ParentNodeHashInput:
 def _leaf_input(index: int, encoding: bytes | None) -> bytes:
     # As LeafNodeHashInput, around a leaf node that is encoded already.
     head = b"\x01" + (index >> 1).to_bytes(4, "big")
-    return head + b"\x00" if encoding is None else head + b"\x01" + encoding
+    return head + b"\x00" if encoding is None else head + b"\x01" + encoding  # TR-14
 
 
 def _parent_input(node: ParentNode | None, left_hash: bytes, right_hash: bytes) -> bytes:
     # As ParentNodeHashInput; this is the hottest place of a commit.
     head = b"\x02\x00" if node is None else b"\x02\x01" + encode(node)
-    return head + encode_opaque(left_hash) + encode_opaque(right_hash)
+    return head + encode_opaque(left_hash) + encode_opaque(right_hash)  # TR-14
 
 
 @functools.lru_cache(maxsize=_REMEMBERED_BLANKS)
@@ -55,7 +55,7 @@ def _blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
     """Return the tree hash of a subtree of blank nodes, which is the same in all groups of a suite."""
     if not index & 1:
         return suite.hash(_leaf_input(index, None))
-    return suite.hash(_parent_input(None, _blank_tree_hash(suite, left(index)), _blank_tree_hash(suite, right(index))))
+    return suite.hash(_parent_input(None, _blank_tree_hash(suite, left(index)), _blank_tree_hash(suite, right(index))))  # TR-15
 
 
 def tree_hash_input(suite: CipherSuite, node: Leaf | Parent) -> bytes:
@@ -91,7 +91,7 @@ def original_tree_hash(suite: CipherSuite, node: Node, removed: Sequence[int]) -
     held = node.node
     if held is not None and held.unmerged_leaves:
         gone = set(removed)
-        kept = tuple(leaf for leaf in held.unmerged_leaves if leaf not in gone)
+        kept = tuple(leaf for leaf in held.unmerged_leaves if leaf not in gone)  # TR-21
         held = ParentNode(held.encryption_key, held.parent_hash, kept)
     digest = suite.hash(
         _parent_input(

@@ -37,7 +37,7 @@ MAX_LEVEL = 31
 
 def level(node: int) -> int:
     """Return the height of a node above the leaves, 0 for a leaf."""
-    return (~node & (node + 1)).bit_length() - 1
+    return (~node & (node + 1)).bit_length() - 1  # TR-01
 
 
 def leaf_to_node(leaf: int) -> NodeIndex:

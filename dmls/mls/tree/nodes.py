@@ -212,7 +212,7 @@ def resolution(node: Node) -> Iterator[NodeIndex]:
                 waiting += (node.right, node.left)
             else:
                 yield node.index
-                yield from map(leaf_to_node, node.node.unmerged_leaves)
+                yield from map(leaf_to_node, node.node.unmerged_leaves)  # TR-02
 
 
 def between(leaves: Sequence[int], node: Node) -> Sequence[int]:

@@ -17,7 +17,8 @@ __all__ = ["check_parent_hashes", "make_path_nodes", "parent_hash"]
 
 def parent_hash(suite: CipherSuite, parent: ParentNode, sibling_hash: bytes) -> bytes:
     """Return the hash of ParentHashInput: a node, and the original tree hash of its child on the copath (rule TR-20)."""
-    return suite.hash(encode_opaque(parent.encryption_key) + encode_opaque(parent.parent_hash) + encode_opaque(sibling_hash))
+    content = (parent.encryption_key, parent.parent_hash, sibling_hash)
+    return suite.hash(b"".join(map(encode_opaque, content)))  # TR-20
 
 
 def make_path_nodes(
@@ -35,8 +36,8 @@ def make_path_nodes(
     """
     nodes: list[ParentNode] = []
     # The topmost node has none above it, whether or not it is the root (rules TR-22 and TR-23).
-    above = b""
-    for sibling, public_key in zip(reversed(siblings), reversed(public_keys), strict=True):
+    above = b""  # TR-22
+    for sibling, public_key in zip(reversed(siblings), reversed(public_keys), strict=True):  # TR-23
         node = ParentNode(public_key, above, ())
         nodes.append(node)
         # New nodes have no unmerged leaves, so the sibling counts as it is.
@@ -52,7 +53,7 @@ def check_parent_hashes(suite: CipherSuite, root: Node) -> None:
     Raises:
         InvalidTreeError: no descendant vouches for some node (rules TR-24 to TR-28).
     """
-    for node in in_order(root):
+    for node in in_order(root):  # TR-28
         if not isinstance(node, Parent) or node.node is None:
             continue
         # No more than one side can vouch: each would have to hold a hash of the other.
@@ -64,7 +65,7 @@ def _vouches(suite: CipherSuite, parent: ParentNode, child: Node, sibling: Node)
     """Return whether the node that `child` leads to holds the hash of `parent`, which is above `child` and `sibling`."""
     held = _held_hash(child, between(parent.unmerged_leaves, child))
     # An empty hash is that of no node (rule TR-27).
-    if not held:
+    if not held:  # TR-27
         return False
     removed = between(parent.unmerged_leaves, sibling)
     return held == parent_hash(suite, parent, original_tree_hash(suite, sibling, removed))
@@ -73,7 +74,7 @@ def _vouches(suite: CipherSuite, parent: ParentNode, child: Node, sibling: Node)
 def _held_hash(child: Node, unmerged: Sequence[int]) -> bytes:
     """Return the parent hash in the one node of the resolution of `child` that is not in `unmerged`, else b"" (rule TR-25)."""
     # The lists were checked: all of `unmerged` are in the resolution. If a parent is in it, the rest are that parent's own list.
-    if child.resolution_size != len(unmerged) + 1:
+    if child.resolution_size != len(unmerged) + 1:  # TR-25
         return b""
     node = child
     if isinstance(child, Parent) and child.node is None:
@@ -81,6 +82,6 @@ def _held_hash(child: Node, unmerged: Sequence[int]) -> bytes:
     if isinstance(node, Parent) and node.node is not None:
         return node.node.parent_hash
     # Leaves of sources key_package and update vouch for nothing (rule TR-26).
-    if isinstance(node, Leaf) and isinstance(node.leaf_node.source, CommitSource):
+    if isinstance(node, Leaf) and isinstance(node.leaf_node.source, CommitSource):  # TR-26
         return node.leaf_node.source.parent_hash
     return b""

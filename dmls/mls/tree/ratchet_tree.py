@@ -45,7 +45,7 @@ def _unmerged_content(index: NodeIndex, held: ParentNode | None, slots: Sequence
     """List new leaves in the parents above them, in order (rule TR-06)."""
     if held is None:
         return None
-    leaves = sorted(held.unmerged_leaves + tuple(slot.index >> 1 for slot in slots))
+    leaves = sorted(held.unmerged_leaves + tuple(slot.index >> 1 for slot in slots))  # TR-06
     return ParentNode(held.encryption_key, held.parent_hash, tuple(leaves))
 
 
@@ -71,7 +71,7 @@ class RatchetTree:
     @classmethod
     def create(cls, suite: CipherSuite, leaf_node: LeafNode) -> RatchetTree:
         """Make the tree of a new group, with one leaf (RFC 9420, Section 11)."""
-        return cls(suite, Leaf.at(LeafIndex(0), leaf_node))
+        return cls(suite, Leaf.at(LeafIndex(0), leaf_node))  # TR-33
 
     @classmethod
     def decode(cls, suite: CipherSuite, data: bytes, *, max_leaves: int = MAX_LEAVES) -> RatchetTree:
@@ -197,7 +197,7 @@ class RatchetTree:
         while isinstance(node, Parent):
             above = node.index
             node, sibling = (node.left, node.right) if place < above else (node.right, node.left)
-            if sibling.resolution_size:
+            if sibling.resolution_size:  # TR-03, UP-05
                 found.append((above, sibling))
         found.reverse()
         return tuple(found)
@@ -247,12 +247,12 @@ class RatchetTree:
         added = tuple(leaf_nodes)
         if not added:
             return self, ()
-        free = chain(blank_leaves(self.root), map(LeafIndex, count(self.width)))
+        free = chain(blank_leaves(self.root), map(LeafIndex, count(self.width)))  # TR-07
         indices = tuple(islice(free, len(added)))
         root = self.root
         while root.index < indices[-1]:
             index = NodeIndex(2 * root.index + 1)
-            root = Parent(index, root, Blank(right(index)), None)
+            root = Parent(index, root, Blank(right(index)), None)  # TR-08
         leaves = [Leaf.at(index, leaf_node) for index, leaf_node in zip(indices, added, strict=True)]
         return self._with(root, leaves, _unmerged_content), indices
 
@@ -263,7 +263,7 @@ class RatchetTree:
             InvalidProposalError: the leaf is blank or not in the tree.
         """
         self.member(index)
-        return self._with(self.root, (Leaf.at(index, leaf_node),), _no_content)
+        return self._with(self.root, (Leaf.at(index, leaf_node),), _no_content)  # TR-12
 
     def remove(self, index: LeafIndex) -> RatchetTree:
         """Blank a member's leaf and the parents above it, and truncate the tree (RFC 9420, Section 12.1.3).
@@ -286,10 +286,10 @@ class RatchetTree:
             raise InvalidProposalError("a leaf is removed twice", rule="PR-07")
         if not removed:
             return self
-        tree = self._with(self.root, [Blank(leaf_to_node(index)) for index in removed], _no_content)
+        tree = self._with(self.root, [Blank(leaf_to_node(index)) for index in removed], _no_content)  # TR-13
         root = tree.root
-        while isinstance(root, Parent) and not root.right.members:
-            root = root.left
+        while isinstance(root, Parent) and not root.right.members:  # TR-09, TR-11
+            root = root.left  # TR-10
         # Truncation leaves one leaf, blank if need be: the only member may rejoin by external commit.
         return RatchetTree(self.suite, Blank(NodeIndex(0)) if isinstance(root, Blank) else root, tree._places)
 
@@ -300,7 +300,7 @@ class RatchetTree:
             InvalidProposalError: the leaf is blank or not in the tree.
         """
         self.member(index)
-        tree = self._with(self.root, (Leaf.at(index, leaf_node),), lambda above, held, slots: nodes.get(above))
+        tree = self._with(self.root, (Leaf.at(index, leaf_node),), lambda above, held, slots: nodes.get(above))  # UP-08
         tree._places.add_keys((node.encryption_key, above) for above, node in nodes.items())
         return tree
 
@@ -320,7 +320,7 @@ class RatchetTree:
         return find_node(self.root, index)
 
     def _leaf(self, index: int) -> Leaf | None:
-        if not 0 <= index < self.width:
+        if not 0 <= index < self.width:  # TR-34
             return None
         node = find_node(self.root, leaf_to_node(index))
         return node if isinstance(node, Leaf) else None

@@ -93,11 +93,11 @@ def stage_path(tree: RatchetTree, sender: LeafIndex, make_leaf: Callable[[bytes,
     """
     suite = tree.suite
     copath = tree.filtered_copath(sender)
-    leaf_keys = suite.derive_key_pair(random(suite.hash_size))
+    leaf_keys = suite.derive_key_pair(random(suite.hash_size))  # UP-02
     secret = Secret(random(suite.hash_size))
     path_secrets = [secret]
     for _ in copath[1:]:
-        secret = suite.derive_secret(secret, "path")
+        secret = suite.derive_secret(secret, "path")  # UP-01
         path_secrets.append(secret)
     key_pairs = [_node_keys(suite, path_secret) for path_secret in path_secrets] if copath else []
     public_keys = tuple(pair.public_key for pair in key_pairs)
@@ -111,9 +111,9 @@ def stage_path(tree: RatchetTree, sender: LeafIndex, make_leaf: Callable[[bytes,
         nodes=indices,
         public_keys=public_keys,
         path_secrets=tuple(path_secrets) if copath else (),
-        private_keys={pair.public_key: pair.private_key for pair in (leaf_keys, *key_pairs)},
+        private_keys={pair.public_key: pair.private_key for pair in (leaf_keys, *key_pairs)},  # UP-17
         last_path_secret=secret,
-        commit_secret=suite.derive_secret(secret, "path"),
+        commit_secret=suite.derive_secret(secret, "path"),  # UP-15
     )
 
 
@@ -242,7 +242,7 @@ def open_path(
         if opened is None:
             raise InvalidCommitError("a public key of the path is not that of its path secret", rule="UP-10")
         return opened
-    raise DecryptionError("no private key is held that opens the path", rule="UP-12")
+    raise DecryptionError("no private key is held that opens the path", rule="UP-12")  # UP-18
 
 
 def _find_recipient(
@@ -252,7 +252,7 @@ def _find_recipient(
     for leaf in own_leaves:
         if leaf not in excluded:
             before, recipient = _recipient(sibling, leaf)
-            private_key = private_keys.get(node_key(recipient) or b"")
+            private_key = private_keys.get(node_key(recipient) or b"")  # UP-13
             if private_key is not None:
                 return before, recipient, private_key
     return None

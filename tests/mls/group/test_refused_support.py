@@ -37,8 +37,8 @@ BY_HARMLESS = pytest.mark.parametrize("alteration", list(HARMLESS.values()), ids
 # What leaves must support
 
 
-FULL = Capabilities((1,), (1,), (APP,), (0xF00D,), (1, 0xF00E))
-REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (0xF00D, 1), (1, 0xF00E)))
+FULL = Capabilities((1,), (1,), (APP,), (0xF00D,), (1, 2))
+REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (0xF00D, 1), (1, 2)))
 
 
 @pytest.mark.parametrize(
