@@ -68,8 +68,9 @@ proto: $(READY) ## make the code that is generated from protocol buffers anew
 bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m pytest benchmarks --benchmark-enable --timeout=0 $(ARGS)
 
-soak: $(READY) ## explore: every generated test with many new cases, then the demo under kills
+soak: $(READY) ## explore: every generated test and mutant with many new cases, then the demo under kills
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 2 -m hypothesis --timeout=0 $(ARGS)
+	@DMLS_SOAK=1 $(BIN)/python -m pytest -n 2 tests/robustness --timeout=0
 	@$(MAKE) --no-print-directory demo ARGS=--kill
 
 lock: $(READY) ## lock the development dependencies anew from pyproject.toml (ARGS=--upgrade: newest versions)

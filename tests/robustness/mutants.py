@@ -26,8 +26,13 @@ class Donors:
                 found.setdefault(piece.hint, {})[piece.data] = None
         self._by_hint: Mapping[Any, tuple[bytes, ...]] = {hint: tuple(held) for hint, held in found.items()}
 
+    def all(self, hint: Any) -> tuple[bytes, ...]:
+        """Return all pieces of a wire type."""
+        return self._by_hint.get(hint, ())
+
     def find(self, rng: random.Random, hint: Any) -> bytes | None:
-        held = self._by_hint.get(hint)
+        """Return one piece of a wire type."""
+        held = self.all(hint)
         return held[rng.randrange(len(held))] if held else None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
+from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, decode_as
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.framing.private_message import SenderData
@@ -56,6 +57,7 @@ __all__ = ["PRIVATE", "PUBLIC", "Scene", "find_psk", "make_scene"]
 
 PUBLIC, PRIVATE = WireFormat.PUBLIC_MESSAGE, WireFormat.PRIVATE_MESSAGE
 _PSK: Final = b"a key that all members were given"
+_NAME: Final = ExternalPSK(b"given")
 _APP: Final = 0xF123
 
 
@@ -67,8 +69,11 @@ class Scene:
         room: five members and blank leaves; nobody enters a later epoch.
         sender: makes most messages, and knows what a member knows.
         victim: receives them.
+        accomplice: a member that tells the sender all it knows.
         joiner: added by `messages["welcome"]`, with `bundle`.
-        outsider: no member; joins from outside.
+        outsider: no member; joins from outside, at `joined_leaf`.
+        psks: what the Welcome names.
+        invited_to: the epoch authenticator of what the Welcome leads to.
         messages: encoded MLSMessages, by what they are.
         parts: other objects, with their wire types.
     """
@@ -76,9 +81,13 @@ class Scene:
     room: Room
     sender: Party
     victim: Party
+    accomplice: Party
     joiner: Party
     bundle: KeyPackageBundle
     outsider: Party
+    joined_leaf: LeafIndex
+    psks: Sequence[tuple[PreSharedKeyID, bytes]]
+    invited_to: bytes
     messages: Mapping[str, bytes]
     parts: Mapping[str, tuple[Any, Any]]
 
@@ -89,7 +98,7 @@ class Scene:
 
 def psk_proposal(party: Party) -> PreSharedKey:
     """Name the key that all members were given."""
-    return PreSharedKey(PreSharedKeyID(ExternalPSK(b"given"), party.random(party.suite.hash_size)))
+    return PreSharedKey(PreSharedKeyID(_NAME, party.random(party.suite.hash_size)))
 
 
 @cache
@@ -197,9 +206,22 @@ def make_scene(suite_id: int) -> Scene:
         "sender data": (SenderData, SenderData(1, 2, 3)),
         **{f"{name} alone": (Proposal, body) for name, body in proposals.items()},
     }
-    return Scene(room, alice, bob, joiner, bundle, outsider, messages, parts)
+    return Scene(
+        room,
+        sender=alice,
+        victim=bob,
+        accomplice=erin,
+        joiner=joiner,
+        bundle=bundle,
+        outsider=outsider,
+        joined_leaf=external.leaf_index,
+        psks=((psk.psk, _PSK),),
+        invited_to=staged.state.secrets.epoch_authenticator,
+        messages=messages,
+        parts=parts,
+    )
 
 
 def find_psk(psk_id: PreSharedKeyID) -> bytes | None:
     """Return the pre-shared key that all members were given."""
-    return _PSK if psk_id.source == ExternalPSK(b"given") else None
+    return _PSK if psk_id.source == _NAME else None

@@ -75,6 +75,7 @@ __all__ = [
     "forge_key_package",
     "forge_message",
     "forge_welcome",
+    "frame",
     "nodes_of",
     "sign_group_info",
     "sign_leaf",
@@ -108,13 +109,14 @@ def forge_key_package(
     return replace(package, signature=signature)
 
 
-def _frame(
+def frame(
     state: GroupState | None,
     suite: CipherSuite,
     context: GroupContext,
     content: AuthenticatedContent,
     membership_key: bytes | None,
 ) -> bytes:
+    """Make the message of a content, whatever is in it; a private one needs the state that it is sent in."""
     if content.wire_format is WireFormat.PRIVATE_MESSAGE:
         assert state is not None
         message, _ = protect_private(suite, content, state.secret_tree, state.secrets.sender_data_secret, 0, bytes)
@@ -148,7 +150,7 @@ def forge_message(
     signature = alter_signature(sign_content(suite, signed_format or wire_format, framed, context, key))
     tag = bytes(suite.hash_size) if isinstance(framed.content, Commit) else None
     content = AuthenticatedContent(wire_format, framed, signature, tag)
-    return _frame(state, suite, context, content, membership_key or state.secrets.membership_key)
+    return frame(state, suite, context, content, membership_key or state.secrets.membership_key)
 
 
 def _apply(group: PublicGroup, proposals: Sequence[ProposalBody | ProposalReference], sender: SenderBody) -> AppliedProposals:
@@ -246,7 +248,7 @@ def forge_commit(
     public = enter(group, applied, tree, confirmed, b"")
     child = derive_child(state, public, init, None if staged is None else staged.commit_secret, psks, state.own_leaves)
     tag = alter_tag(confirmation_tag(suite, child.state.secrets.confirmation_key, confirmed))
-    return _frame(state, suite, group.context, replace(content, confirmation_tag=tag), state.secrets.membership_key)
+    return frame(state, suite, group.context, replace(content, confirmation_tag=tag), state.secrets.membership_key)
 
 
 def forge_external_commit(
@@ -288,7 +290,7 @@ def forge_external_commit(
     joiner_secret = derive_joiner_secret(suite, init_secret, staged.commit_secret, context)
     _, epoch_secret = derive_member_secrets(suite, joiner_secret, derive_psk_secret(suite, psks), context)
     tag = confirmation_tag(suite, derive_epoch_secrets(suite, epoch_secret).confirmation_key, confirmed)
-    return _frame(None, suite, group.context, replace(content, confirmation_tag=tag), None)
+    return frame(None, suite, group.context, replace(content, confirmation_tag=tag), None)
 
 
 def sign_group_info(suite: CipherSuite, group_info: GroupInfo, client: Client) -> GroupInfo:
