@@ -33,6 +33,7 @@ from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
 from dmls.mls.messages.message import AuthenticatedContent, FramedContent, Member, encode_message
 from dmls.mls.messages.proposal import ProposalBody
+from dmls.mls.messages.psk import PreSharedKeyID
 from dmls.mls.messages.registry import WireFormat
 from dmls.mls.messages.welcome import Welcome
 from dmls.mls.schedule.transcript import confirmation_tag, confirmed_transcript_hash
@@ -66,6 +67,8 @@ class CommitOptions:
     now: int | None = None
     """Seconds since the epoch; turns lifetime checks of added key packages on (LN-12)."""
     limits: Limits = DEFAULT_LIMITS
+    link: PreSharedKeyID | None = None
+    """The key that links a new group's first commit to the group it continues; `dmls.mls.group.successor` sets it."""
 
 
 _DEFAULT_OPTIONS = CommitOptions()
@@ -114,7 +117,7 @@ def create_commit(
     sender = Member(leaf_index)
     commit = Commit(tuple(proposals), None)
     resolved = resolve_proposals(group, commit, sender, options.limits)
-    check_proposal_list(group, resolved, leaf_index, options.policy)
+    check_proposal_list(group, resolved, leaf_index, options.policy, link=options.link)
     applied = apply_proposals(group, resolved, options.policy, now=options.now, limits=options.limits, is_sending=True)
     if applied.extensions != group.context.extensions:
         check_own_extensions(applied.extensions)

@@ -13,6 +13,7 @@ from immutables import Map
 from dmls.errors import (
     InvalidGroupInfoError,
     InvalidMessageError,
+    InvalidProposalError,
     LimitError,
     SignatureError,
     StaleEpochError,
@@ -42,6 +43,7 @@ from dmls.mls.messages.message import (
     PublicMessage,
 )
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ProposalBody, ReInit, Remove
+from dmls.mls.messages.psk import opens_successor
 from dmls.mls.messages.registry import ExtensionType, SignatureLabel
 from dmls.mls.schedule.transcript import interim_transcript_hash
 from dmls.mls.tree.ratchet_tree import RatchetTree
@@ -166,12 +168,15 @@ def cache_proposal(
 
     Raises:
         InvalidMessageError: the content is no proposal.
-        InvalidProposalError: its sender is outside the group and may not propose it.
+        InvalidProposalError: it injects a key that only a group's founder may, or its sender is outside the group and may not
+            propose it.
         LimitError: as many proposals wait already as a commit may hold.
     """
     body = content.content.content
     if not isinstance(body, ProposalBody):
         raise InvalidMessageError("not a proposal", rule="PR-01")
+    if isinstance(body, PreSharedKey) and opens_successor(body.psk):
+        raise InvalidProposalError("reinit and branch PSKs are never proposed", rule="RB-13")
     check_outside_proposal(policy, group, content.content.sender, body)
     ref = proposal_ref(group.suite, content)
     if len(group.proposals) >= limits.max_proposals and ref not in group.proposals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dmls.errors import EvictedError, InvalidMessageError
+from dmls.errors import EvictedError, InvalidMessageError, StateError
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.private_message import unprotect_private
 from dmls.mls.framing.public_message import unprotect_public
@@ -47,7 +47,9 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
     Raises:
         InvalidMessageError, EpochError: it does not belong here.
         SignatureError, MacError, DecryptionError, KeyConsumedError: it is forged, damaged or a replay.
+        StateError: the group is closed by a ReInit, and nothing that is sent in it any more counts (RB-06).
     """
+    _check_open(state)
     public, suite = state.public, state.public.suite
     body = message.body
     if isinstance(body, PublicMessage):
@@ -65,6 +67,11 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
     return content, replace(state, secret_tree=secret_tree)
 
 
+def _check_open(state: GroupState) -> None:
+    if state.closed_by is not None:
+        raise StateError("the group is closed by a ReInit", rule="RB-06")
+
+
 def receive_proposal(
     state: GroupState, content: AuthenticatedContent, limits: Limits = DEFAULT_LIMITS, policy: GroupPolicy = OpenPolicy()
 ) -> GroupState:
@@ -72,7 +79,8 @@ def receive_proposal(
 
     Raises:
         InvalidMessageError: the content is no proposal.
-        InvalidProposalError: its sender is outside the group and may not propose it.
+        InvalidProposalError: it injects a key that only a group's founder may, or its sender is outside the group and may not
+            propose it.
         LimitError: as many proposals wait already as a commit may hold.
     """
     return replace(state, public=cache_proposal(state.public, content, limits, policy))
@@ -94,8 +102,10 @@ def process_commit(
 
     Raises:
         EvictedError: the commit leaves this agent without a leaf (CP-09).
+        StateError: the group is closed by a ReInit (RB-06).
         InvalidCommitError, DecryptionError, MacError: the commit is wrong for this member. Nothing has changed (CP-11).
     """
+    _check_open(state)
     applied, path = transition.applied, transition.commit.path
     removed = {index for index, _ in applied.removed}
     remaining = state.own_leaves - removed

@@ -23,7 +23,7 @@ from dmls.mls.messages.proposal import (
     Remove,
     Update,
 )
-from dmls.mls.messages.psk import ResumptionPSK, ResumptionPSKUsage
+from dmls.mls.messages.psk import PreSharedKeyID, opens_successor
 from dmls.mls.messages.registry import ProtocolVersion
 
 __all__ = ["ResolvedProposal", "bodies_of", "check_proposal_list", "is_path_required", "resolve_proposals"]
@@ -82,9 +82,16 @@ def bodies_of(proposals: Sequence[ResolvedProposal], kind: type[T]) -> Iterator[
 
 
 def check_proposal_list(
-    group: PublicGroup, proposals: Sequence[ResolvedProposal], committer: LeafIndex | None, policy: GroupPolicy
+    group: PublicGroup,
+    proposals: Sequence[ResolvedProposal],
+    committer: LeafIndex | None,
+    policy: GroupPolicy,
+    *,
+    link: PreSharedKeyID | None = None,
 ) -> None:
     """Judge a list as a whole; `committer` is None for an external commit (RFC 9420, Section 12.2).
+
+    `link` is what a group's founder may put into its first commit, and nobody else anywhere: the key of the group it continues.
 
     Raises:
         InvalidProposalError, InvalidGroupInfoError: a rule is broken.
@@ -92,7 +99,7 @@ def check_proposal_list(
     for item in proposals:
         check_outside_proposal(policy, group, item.sender, item.body)
     _check_targets(proposals, committer)
-    _check_psks(group, tuple(bodies_of(proposals, PreSharedKey)))  # PR-08, PL-08
+    _check_psks(group, tuple(bodies_of(proposals, PreSharedKey)), link)  # PR-08, PL-08
     if sum(1 for _ in bodies_of(proposals, GroupContextExtensions)) > 1:
         raise InvalidProposalError("two GroupContextExtensions", rule="PL-09")
     external_inits = sum(1 for _ in bodies_of(proposals, ExternalInit))
@@ -138,13 +145,13 @@ def _check_targets(proposals: Sequence[ResolvedProposal], committer: LeafIndex |
         targets.add(target)
 
 
-def _check_psks(group: PublicGroup, proposals: Sequence[PreSharedKey]) -> None:
+def _check_psks(group: PublicGroup, proposals: Sequence[PreSharedKey], link: PreSharedKeyID | None) -> None:
     seen = set()
     for proposal in proposals:
         psk = proposal.psk
         if len(psk.psk_nonce) != group.suite.hash_size:
             raise InvalidProposalError("psk_nonce has another length than the KDF's output", rule="PSK-01")
-        if isinstance(psk.source, ResumptionPSK) and psk.source.usage != ResumptionPSKUsage.APPLICATION:
+        if opens_successor(psk) and (psk != link or group.context.epoch > 0):
             raise InvalidProposalError("reinit and branch PSKs open a successor only", rule="PSK-07")
         if psk in seen:
             raise InvalidProposalError("one PSK stands twice", rule="PSK-08")

@@ -27,7 +27,7 @@ from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode, Lifetime
 from dmls.mls.messages.proposal import ReInit
-from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK
+from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK, opens_successor
 from dmls.mls.messages.registry import ProtocolVersion
 from dmls.mls.schedule.key_schedule import (
     RFC9420_RULE,
@@ -178,7 +178,7 @@ def own_leaf(state: GroupState, leaf_index: LeafIndex) -> LeafNode:
     if leaf_index not in state.own_leaves or leaf is None:
         raise NotAMemberError("not an own leaf of this epoch")
     if state.closed_by is not None:
-        raise StateError("the group is closed by a ReInit", rule="CP-12")  # RB-06, SQ-02
+        raise StateError("the group is closed by a ReInit", rule="CP-12")  # SQ-02
     return leaf
 
 
@@ -200,6 +200,6 @@ def export_secret(state: GroupState, label: str, context: bytes, length: int) ->
 def find_psk(state: GroupState, psk_id: PreSharedKeyID) -> bytes | None:
     """Return this group's own resumption PSK, if that is what `psk_id` names and it is still kept."""
     source = psk_id.source
-    if isinstance(source, ResumptionPSK) and source.psk_group_id == state.public.context.group_id:
-        return state.resumption_psks.get(source.psk_epoch)
-    return None
+    if opens_successor(psk_id) or not isinstance(source, ResumptionPSK):
+        return None
+    return state.resumption_psks.get(source.psk_epoch) if source.psk_group_id == state.public.context.group_id else None

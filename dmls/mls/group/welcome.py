@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from immutables import Map
@@ -18,6 +18,7 @@ from dmls.mls.group.follower import PublicGroup, check_group_info_signature, fol
 from dmls.mls.group.judgement import check_credential, check_external_senders
 from dmls.mls.group.leaf import Client, KeyPackageBundle
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.predecessor import check_group_id, check_successor, find_predecessor
 from dmls.mls.group.secrets import ChildEpoch, check_confirmation
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.validation import check_group_info_extensions, check_leaf_content, check_leaf_support
@@ -26,7 +27,7 @@ from dmls.mls.messages.commit import HPKECiphertext
 from dmls.mls.messages.extensions import Extension, ExternalPub, find_extension, make_extension
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import key_package_ref
-from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
+from dmls.mls.messages.psk import PreSharedKeyID, opens_successor
 from dmls.mls.messages.registry import EncryptionLabel, ExtensionType, SignatureLabel
 from dmls.mls.messages.welcome import EncryptedGroupSecrets, GroupSecrets, PathSecret, Welcome
 from dmls.mls.schedule.key_schedule import (
@@ -97,6 +98,11 @@ class JoinOptions:
     limits: Limits = DEFAULT_LIMITS
     followed: PublicGroup | None = None
     """The epoch as already followed and validated: the tree is taken from it without judging each leaf again."""
+    open_groups: Container[bytes] = frozenset()
+    """Ids of the groups that the client is in (WL-09). A group that a ReInit closed need not be left out."""
+    predecessors: Sequence[GroupState] = ()
+    """What the group may continue, and must where it is given: the group that a ReInit closed, or the epochs that a branch may
+    have been made from. Without it, only a group that continues none is joined (RFC 9420, Sections 11.2 and 11.3)."""
 
 
 _DEFAULT_OPTIONS = JoinOptions()
@@ -134,15 +140,17 @@ def join(
         SignatureError, MacError, DecryptionError: a cryptographic check failed.
     """
     secrets = _open_secrets(suite, welcome, bundle)
-    psks = _find_psks(suite, secrets, options.psks)
+    predecessor = find_predecessor(secrets.psks, options.predecessors)
+    psks = _find_psks(suite, secrets, options.psks, predecessor)
     psk_secret = derive_psk_secret(suite, psks)
     key, nonce = welcome_key_nonce(suite, derive_welcome_secret(suite, Secret(secrets.joiner_secret), psk_secret))
     group_info = decode(GroupInfo, suite.aead_open(key, nonce, b"", welcome.encrypted_group_info))  # WL-07
     context, own_leaf = group_info.group_context, bundle.key_package.leaf_node
-    if context.epoch != 1 and any(_opens_successor(psk_id) for psk_id, _ in psks):
-        raise InvalidWelcomeError("a successor begins at epoch 1", rule="RB-02")
+    check_group_id(context.group_id, options.open_groups, predecessor)
     check_leaf_support(own_leaf, context.extensions)  # WL-21, WL-24
     public = _follow(suite, group_info, ratchet_tree, options)
+    if predecessor is not None:
+        check_successor(options.policy, predecessor, public)
     leaf_index = public.tree.find_signature_key(own_leaf.signature_key)
     if leaf_index is None or public.tree.leaf(leaf_index) != own_leaf:
         raise InvalidWelcomeError("the key package's leaf is not in the tree", rule="WL-15")
@@ -177,26 +185,23 @@ def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle
     return decode(GroupSecrets, bytes(opened))
 
 
-def _find_psks(suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | None) -> list[tuple[PreSharedKeyID, bytes]]:
+def _find_psks(
+    suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | None, predecessor: GroupState | None
+) -> list[tuple[PreSharedKeyID, bytes]]:
     if len(set(secrets.psks)) != len(secrets.psks):
         raise InvalidWelcomeError("one PSK stands twice", rule="PSK-08")
     found = []
-    successions = 0
     for psk_id in secrets.psks:
         if len(psk_id.psk_nonce) != suite.hash_size:
             raise InvalidWelcomeError("psk_nonce has another length than the KDF's output", rule="WL-06")
-        successions += _opens_successor(psk_id)
-        psk = None if lookup is None else lookup(psk_id)
+        if opens_successor(psk_id):
+            psk: bytes | None = None if predecessor is None else predecessor.secrets.resumption_psk
+        else:
+            psk = None if lookup is None else lookup(psk_id)
         if psk is None:
             raise InvalidWelcomeError("unknown pre-shared key", rule="WL-04")
         found.append((psk_id, psk))
-    if successions > 1:
-        raise InvalidWelcomeError("a group has one predecessor at most", rule="WL-05")
     return found
-
-
-def _opens_successor(psk_id: PreSharedKeyID) -> bool:
-    return isinstance(psk_id.source, ResumptionPSK) and psk_id.source.usage != ResumptionPSKUsage.APPLICATION
 
 
 def choose_tree(

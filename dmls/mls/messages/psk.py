@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from dmls.mls.codec import Enum8, Tagged, opaque, struct, uint16, uint64
 
-__all__ = ["ExternalPSK", "PSKLabel", "PreSharedKeyID", "ResumptionPSK", "ResumptionPSKUsage"]
+__all__ = ["ExternalPSK", "PSKLabel", "PreSharedKeyID", "ResumptionPSK", "ResumptionPSKUsage", "opens_successor"]
 
 
 class ResumptionPSKUsage(Enum8):
@@ -51,3 +51,8 @@ class PSKLabel:
     id: PreSharedKeyID
     index: uint16
     count: uint16
+
+
+def opens_successor(psk_id: PreSharedKeyID) -> bool:
+    """Tell whether a key links a group to the one it continues (RFC 9420, Sections 11.2 and 11.3)."""
+    return isinstance(psk_id.source, ResumptionPSK) and psk_id.source.usage != ResumptionPSKUsage.APPLICATION

@@ -165,8 +165,8 @@ def test_pre_shared_keys_of_a_welcome_keep_the_rules(keyed: Scene) -> None:
     keyed.refuse("WL-06", name(replace(PSK_ID, psk_nonce=b"")), **find)
     keyed.refuse("PSK-08", name(PSK_ID, PSK_ID), **find)
     keyed.refuse("WL-05", name(branch, reinit), **find)
-    keyed.refuse("RB-02", name(branch), **find)
-    keyed.refuse("RB-02", name(PSK_ID, reinit), **find)
+    keyed.refuse("WL-04", name(branch), **find)
+    keyed.refuse("WL-04", name(PSK_ID, reinit), **find)
     keyed.accept(name(PSK_ID), **find)
 
 
