@@ -13,7 +13,7 @@ LOCK  := requirements/dev.txt
 ROOMS := S1-figure1-v10 S1-figure1-v12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check ledger proto bench soak lock venv clean \
+.PHONY: help demo serve test check ledger mutants proto bench soak lock venv clean \
         check-lint check-format check-types check-layers check-proto check-tree
 
 help: ## list the targets
@@ -61,6 +61,9 @@ check-tree: $(READY)
 
 ledger: $(READY) ## write docs/rfc9420-ledger.md anew from the marks in code and tests (ARGS="--open ENC": what an area lacks)
 	@$(BIN)/python -m scripts.ledger $(ARGS)
+
+mutants: $(READY) ## disable 60 marked checks one by one: the tests must notice each (ARGS=--all: all of them)
+	@$(BIN)/python -m scripts.mutation $(ARGS)
 
 proto: $(READY) ## make the code that is generated from protocol buffers anew
 	@$(BIN)/python -m scripts.proto
