@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dmls.errors import DMLSError
+from dmls.errors import CryptoError, DMLSError, ValidationError
 from dmls.ids import KeyPackageRef, LeafIndex
 from dmls.mls.codec import decode, encode
 from dmls.mls.crypto.randomness import Random
@@ -47,6 +47,7 @@ __all__ = [
     "Party",
     "Room",
     "Store",
+    "disagreeing",
     "exported",
     "fingerprint",
     "fresh_update",
@@ -204,6 +205,15 @@ def refusing(rule: str | None, *witnesses: Party) -> Iterator[None]:
     assert raised.value.rule == rule, raised.value
     after = [(fingerprint(party.state), set(party.ring.keys), set(party.bundles)) for party in witnesses if party.is_member]
     assert after == before
+
+
+@contextmanager
+def disagreeing(*witnesses: Party) -> Iterator[None]:
+    """Expect that what a deviant peer made is refused for whatever reason shows first, and changes none of the witnesses."""
+    before = [fingerprint(party.state) for party in witnesses if party.is_member]
+    with pytest.raises((ValidationError, CryptoError)):
+        yield
+    assert [fingerprint(party.state) for party in witnesses if party.is_member] == before
 
 
 def parties(

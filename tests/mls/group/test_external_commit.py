@@ -47,6 +47,7 @@ def outsider(rng: random.Random) -> Party:
     return Party(SUITE, "outsider", rng.randbytes)
 
 
+@pytest.mark.keeps("XC-09", "XC-10", "XC-18")
 @pytest.mark.parametrize("suite", CIPHER_SUITES, ids=lambda suite: f"suite{suite.id}")
 def test_outsiders_come_in_and_members_come_back(suite: CipherSuite, rng: random.Random) -> None:
     room, members = room_of(rng, "abc", suite)
@@ -101,12 +102,14 @@ def test_what_is_forged_without_a_breach_is_accepted(room: Room, outsider: Party
             party.process(message, psks=lambda _: b"key")
 
 
+@pytest.mark.breaks("XC-04")
 def test_there_is_one_external_init(room: Room, outsider: Party) -> None:
     info = room.members[0].group_info()
     for inits in (0, 2):
         refuse_commit(room, forge_external_commit(outsider, room.follower, info, inits=inits), "XC-04", by=room.members)
 
 
+@pytest.mark.breaks("XC-02", "FRM-07")
 def test_there_is_a_path(room: Room, outsider: Party) -> None:
     info = room.members[0].group_info()
     refuse_commit(room, forge_external_commit(outsider, room.follower, info, with_path=False), "FRM-07", by=room.members)
@@ -119,6 +122,7 @@ def test_there_is_a_path(room: Room, outsider: Party) -> None:
         follow_commit(room.follower, replace(content, content=framed), ANYBODY)
 
 
+@pytest.mark.breaks("XC-05")
 def test_at_most_one_leaf_is_removed(room: Room, outsider: Party) -> None:
     info = room.members[0].group_info()
     message = forge_external_commit(outsider, room.follower, info, Remove(1), Remove(2))
@@ -126,6 +130,7 @@ def test_at_most_one_leaf_is_removed(room: Room, outsider: Party) -> None:
     refuse_commit(room, forge_external_commit(outsider, room.follower, info, Remove(9)), "PR-07", by=room.members)
 
 
+@pytest.mark.breaks("XC-06", "PR-05")
 def test_nothing_else_is_proposed(room: Room, outsider: Party, rng: random.Random) -> None:
     alice, bob, *_ = room.members
     info = alice.group_info()
@@ -136,6 +141,7 @@ def test_nothing_else_is_proposed(room: Room, outsider: Party, rng: random.Rando
     refuse_commit(room, forge_external_commit(outsider, room.follower, info, fresh_update(bob)), "PR-05", by=room.members)
 
 
+@pytest.mark.breaks("XC-03")
 def test_nothing_is_referred_to(room: Room, outsider: Party) -> None:
     alice, bob, *_ = room.members
     reference = room.propose(bob, Remove(LeafIndex(2)))
@@ -146,6 +152,7 @@ def test_nothing_is_referred_to(room: Room, outsider: Party) -> None:
     )
 
 
+@pytest.mark.breaks("XC-07", "FRM-07")
 def test_a_member_sends_no_external_commit_and_a_joiner_nothing_else(room: Room, outsider: Party) -> None:
     alice, bob, *_ = room.members
     commit = outsider.join_externally(room.follower, alice.group_info()).content.content.content
@@ -157,6 +164,7 @@ def test_a_member_sends_no_external_commit_and_a_joiner_nothing_else(room: Room,
             bob.receive(forge_message(alice, body, sender=NewMemberCommit()))
 
 
+@pytest.mark.breaks("XC-08")
 def test_the_joiner_signs_with_the_key_of_its_path_and_over_the_group(room: Room, outsider: Party) -> None:
     alice, bob, *_ = room.members
     commit = outsider.join_externally(room.follower, alice.group_info()).content.content.content
@@ -177,6 +185,7 @@ def test_the_joiner_signs_with_the_key_of_its_path_and_over_the_group(room: Room
         bob.receive(forge_message(outsider, commit, alter=claim_a_leaf))
 
 
+@pytest.mark.breaks("XC-13", "LN-20")
 def test_a_member_does_not_join_again(room: Room) -> None:
     alice, bob, *_ = room.members
     info = alice.group_info()
@@ -191,6 +200,7 @@ def test_a_member_does_not_join_again(room: Room) -> None:
             party.receive(refuse_others)
 
 
+@pytest.mark.breaks("XC-11")
 def test_who_comes_back_takes_a_fresh_encryption_key(room: Room) -> None:
     alice, bob, *others = room.members
     leaf = room.follower.tree.leaf(bob.leaf)
@@ -220,6 +230,7 @@ def test_the_policy_is_asked_about_joiners_and_successors(room: Room, outsider: 
         outsider.join_externally(room.follower, info, replaces=carol.leaf, options=CommitOptions(policy=policy))
 
 
+@pytest.mark.breaks("XC-16")
 def test_a_wrong_external_pub_confirms_nothing(room: Room, outsider: Party) -> None:
     other = SUITE.derive_key_pair(bytes(32)).public_key
     message = forge_external_commit(outsider, room.follower, room.members[0].group_info(), external_pub=other)
@@ -243,6 +254,7 @@ def test_a_kem_output_that_is_no_key_is_refused(room: Room, outsider: Party) -> 
 # The GroupInfo that a joiner is given
 
 
+@pytest.mark.breaks("XC-12")
 def test_a_joiner_wants_a_group_info_of_the_epoch_it_followed(room: Room, outsider: Party) -> None:
     alice = room.members[0]
     info = alice.group_info()
@@ -257,6 +269,7 @@ def test_a_joiner_wants_a_group_info_of_the_epoch_it_followed(room: Room, outsid
         outsider.join_externally(room.follower, sign_group_info(SUITE, spoilt, alice.client))
 
 
+@pytest.mark.breaks("XC-01", "XC-16")
 def test_a_joiner_wants_an_external_pub(room: Room, outsider: Party) -> None:
     alice = room.members[0]
     with refusing("XC-01"):
@@ -272,6 +285,7 @@ def test_a_joiner_wants_an_external_pub(room: Room, outsider: Party) -> None:
         outsider.join_externally(room.follower, trailing)
 
 
+@pytest.mark.breaks("WL-08")
 def test_a_joiner_wants_the_group_info_signed_by_its_signer(room: Room, outsider: Party) -> None:
     alice, bob, *_ = room.members
     info = alice.group_info()

@@ -54,6 +54,7 @@ def test_what_is_forged_without_a_breach_is_accepted(room: Room, newcomer: Party
 # Where a path must be
 
 
+@pytest.mark.breaks("CP-05", "CC-01", "CC-02")
 @pytest.mark.parametrize("kind", ["nothing", "update", "remove", "extensions", "remove and psk"])
 def test_a_path_is_there_where_it_must_be(room: Room, kind: str) -> None:
     alice, bob, *_ = room.members
@@ -74,6 +75,7 @@ def test_a_path_is_there_where_it_must_be(room: Room, kind: str) -> None:
     assert commit.path is not None
 
 
+@pytest.mark.keeps("CC-02", "CP-06")
 def test_a_path_need_not_be_there_otherwise_and_may(room: Room, newcomer: Party) -> None:
     alice, bob, *_ = room.members
     psk = PreSharedKey(PreSharedKeyID(ExternalPSK(b"name"), bytes(32)))
@@ -124,6 +126,7 @@ BREACHES: dict[str, tuple[str, PATHS]] = {
 }
 
 
+@pytest.mark.breaks("CP-08")
 @pytest.mark.parametrize(("rule", "breach"), list(BREACHES.values()), ids=list(BREACHES))
 def test_a_path_that_breaks_a_rule_is_refused(room: Room, rule: str, breach: PATHS) -> None:
     refuse_commit(room, forge_commit(room.members[0], alter_path=breach), rule)
@@ -225,6 +228,7 @@ def test_whoever_is_unmerged_opens_the_path_with_its_leaf_key(room: Room, newcom
 # Commits as a whole
 
 
+@pytest.mark.breaks("CP-10", "CP-11")
 def test_the_confirmation_tag_is_that_of_the_new_epoch(room: Room) -> None:
     alice = room.members[0]
     refuse_commit(room, forge_commit(alice, alter_tag=lambda tag: bytes(32)), "CP-10", in_public=False)
@@ -233,6 +237,7 @@ def test_the_confirmation_tag_is_that_of_the_new_epoch(room: Room) -> None:
     refuse_commit(room, forge_commit(alice, alter_tag=lambda tag: b""), "CRY-13")
 
 
+@pytest.mark.breaks("CP-01", "FRM-12")
 @pytest.mark.parametrize("step", [-1, 1])
 def test_a_commit_is_of_the_current_epoch(room: Room, step: int) -> None:
     message = forge_commit(room.members[0], alter_content=lambda content: replace(content, epoch=content.epoch + step))
@@ -241,6 +246,7 @@ def test_a_commit_is_of_the_current_epoch(room: Room, step: int) -> None:
             party.receive(message)
 
 
+@pytest.mark.breaks("CP-13", "SQ-05")
 def test_a_second_commit_of_an_epoch_comes_too_late(room: Room) -> None:
     alice, bob, carol, *_ = room.members
     first, second = alice.stage(), bob.stage()
@@ -250,6 +256,7 @@ def test_a_second_commit_of_an_epoch_comes_too_late(room: Room) -> None:
             carol.receive(message)
 
 
+@pytest.mark.breaks("CP-18", "FRM-10")
 def test_only_members_and_joiners_commit(room: Room) -> None:
     alice, bob, *_ = room.members
     commit = alice.stage().content.content.content
@@ -266,6 +273,7 @@ def test_only_members_and_joiners_commit(room: Room) -> None:
         process_handshake(bob.state, proposal, bob.ring.keys)
 
 
+@pytest.mark.breaks("CP-17", "FRM-04")
 def test_a_committer_has_a_leaf(room: Room) -> None:
     alice, bob, carol, *_ = room.members
     room.commit(alice, Remove(bob.leaf), leavers=[bob])
@@ -327,6 +335,7 @@ def test_a_receiver_without_the_keys_says_so(room: Room) -> None:
         alice.process(message)
 
 
+@pytest.mark.breaks("CP-09")
 def test_removed_members_need_not_open_the_path(room: Room) -> None:
     alice, bob, *_ = room.members
     message = forge_commit(alice, Remove(bob.leaf))

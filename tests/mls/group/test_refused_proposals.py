@@ -62,23 +62,27 @@ def accept(room: Room, proposals: Sequence[ProposalBody | ProposalReference], *l
 # Who may be touched
 
 
+@pytest.mark.breaks("PL-02")
 def test_the_committer_does_not_update_by_proposal(room: Room) -> None:
     alice = room.members[0]
     refuse(room, [fresh_update(alice)], "PL-02")
     refuse(room, [room.propose(alice, fresh_update(alice))], "PL-02")
 
 
+@pytest.mark.breaks("PL-02", "PR-06")
 def test_nobody_updates_by_value(room: Room) -> None:
     """An Update in a commit is the committer's own, whoever's leaf it shows."""
     refuse(room, [fresh_update(room.members[1])], "PL-02")
 
 
+@pytest.mark.breaks("PL-03", "PL-19")
 def test_the_committer_is_not_removed(room: Room) -> None:
     alice, bob, *_ = room.members
     refuse(room, [Remove(alice.leaf)], "PL-03")
     refuse(room, [room.propose(bob, Remove(alice.leaf))], "PL-03")
 
 
+@pytest.mark.breaks("PL-04")
 def test_a_leaf_is_touched_once(room: Room) -> None:
     _, bob, carol, _ = room.members
     update, other = room.propose(bob, fresh_update(bob)), room.propose(bob, fresh_update(bob))
@@ -91,11 +95,13 @@ def test_a_leaf_is_touched_once(room: Room) -> None:
     accept(room, [removal], bob)
 
 
+@pytest.mark.breaks("PR-07")
 @pytest.mark.parametrize("index", [4, 5, 63, 2**31, 2**32 - 1])
 def test_only_members_are_removed(room: Room, index: int) -> None:
     refuse(room, [Remove(index)], "PR-07")
 
 
+@pytest.mark.breaks("PR-07")
 def test_a_blank_leaf_is_not_removed(room: Room) -> None:
     alice, bob, *_ = room.members
     room.commit(alice, Remove(bob.leaf), leavers=[bob])
@@ -105,10 +111,12 @@ def test_a_blank_leaf_is_not_removed(room: Room) -> None:
 # Who may be added
 
 
+@pytest.mark.breaks("PL-06")
 def test_a_client_is_added_once(room: Room, newcomer: Party) -> None:
     refuse(room, [Add(newcomer.key_package()), Add(newcomer.key_package())], "PL-06")
 
 
+@pytest.mark.breaks("PL-07")
 def test_a_member_is_added_only_where_it_is_removed(room: Room) -> None:
     bob = room.members[1]
     again = Add(bob.key_package())
@@ -161,6 +169,7 @@ def test_a_key_package_that_breaks_a_rule_is_not_added(
     refuse(room, [Add(forge_key_package(newcomer, alter))], rule)
 
 
+@pytest.mark.breaks("KP-04", "PR-03", "PL-01")
 def test_init_and_encryption_key_of_a_package_differ(room: Room, newcomer: Party) -> None:
     package = forge_key_package(newcomer, lambda made: replace(made, init_key=made.leaf_node.encryption_key))
     refuse(room, [Add(package)], "KP-04")
@@ -174,23 +183,27 @@ def test_unknown_extensions_of_a_key_package_are_ignored(room: Room, newcomer: P
 # Pre-shared keys
 
 
+@pytest.mark.breaks("PSK-01", "PR-08")
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_the_nonce_of_a_psk_has_the_hash_size(room: Room, size: int) -> None:
     refuse(room, [PreSharedKey(PreSharedKeyID(ExternalPSK(b"name"), bytes(size)))], "PSK-01")
 
 
+@pytest.mark.breaks("PSK-07", "RB-13")
 @pytest.mark.parametrize("usage", [ResumptionPSKUsage.REINIT, ResumptionPSKUsage.BRANCH])
 def test_psks_that_open_a_successor_are_not_injected(room: Room, usage: ResumptionPSKUsage) -> None:
     psk = PreSharedKeyID(ResumptionPSK(usage, room.follower.context.group_id, 0), NONCE)
     refuse(room, [PreSharedKey(psk)], "PSK-07")
 
 
+@pytest.mark.breaks("PSK-08", "PL-08")
 def test_a_psk_stands_once_but_may_return_with_another_nonce(room: Room) -> None:
     refuse(room, [PSK, PSK], "PSK-08")
     other = PreSharedKey(replace(PSK.psk, psk_nonce=bytes(32)))
     accept(room, [PSK, other])
 
 
+@pytest.mark.breaks("CP-04", "PSK-06")
 def test_unknown_psks_are_refused(room: Room) -> None:
     alice, bob, *_ = room.members
     with refusing("CP-04", alice):
@@ -209,6 +222,7 @@ def test_unknown_psks_are_refused(room: Room) -> None:
         alice.stage(PreSharedKey(resumption))
 
 
+@pytest.mark.breaks("PSK-03", "AP-04")
 def test_psks_count_in_the_order_of_the_list(room: Room) -> None:
     alice, bob, *_ = room.members
     keys = {bytes((number,)): bytes((number, 0)) for number in range(3)}
@@ -229,6 +243,7 @@ def test_psks_count_in_the_order_of_the_list(room: Room) -> None:
 # Group context extensions, ReInit, ExternalInit
 
 
+@pytest.mark.breaks("PL-09")
 def test_group_context_extensions_stand_once(room: Room) -> None:
     refuse(room, [GroupContextExtensions(()), GroupContextExtensions(())], "PL-09")
 
@@ -261,6 +276,7 @@ def test_grease_is_not_given_to_a_group(room: Room) -> None:
         bob.receive(forge_commit(alice, proposal))
 
 
+@pytest.mark.breaks("PL-10", "PR-09")
 def test_a_reinit_stands_alone(room: Room, newcomer: Party) -> None:
     reinit = ReInit(b"successor", 1, 1, ())
     refuse(room, [reinit, reinit], "PL-10")
@@ -271,6 +287,7 @@ def test_a_reinit_stands_alone(room: Room, newcomer: Party) -> None:
     accept(room, [replace(reinit, version=2, cipher_suite=0x0A0A)])
 
 
+@pytest.mark.breaks("PL-12", "PR-10")
 def test_external_init_is_for_external_commits(room: Room) -> None:
     refuse(room, [ExternalInit(bytes(32))], "PL-12")
     refuse(room, [room.propose(room.members[1], ExternalInit(bytes(32)))], "PL-12")
@@ -279,6 +296,7 @@ def test_external_init_is_for_external_commits(room: Room) -> None:
 # References
 
 
+@pytest.mark.breaks("PL-15", "PL-16")
 def test_unknown_references_and_double_ones_are_refused(room: Room) -> None:
     bob = room.members[1]
     reference = room.propose(bob, PSK)
@@ -289,6 +307,7 @@ def test_unknown_references_and_double_ones_are_refused(room: Room) -> None:
     accept(room, [reference])
 
 
+@pytest.mark.breaks("PR-02", "CP-16")
 def test_references_end_with_the_epoch(room: Room) -> None:
     _, bob, *_ = room.members
     reference = room.propose(bob, PSK)
@@ -297,6 +316,7 @@ def test_references_end_with_the_epoch(room: Room) -> None:
     refuse(room, [reference], "PL-15")
 
 
+@pytest.mark.breaks("PR-01")
 def test_a_proposal_that_is_not_genuine_cannot_be_referred_to(room: Room) -> None:
     alice, bob, *_ = room.members
     proposal = Remove(LeafIndex(3))
@@ -312,6 +332,7 @@ def test_a_proposal_that_is_not_genuine_cannot_be_referred_to(room: Room) -> Non
     assert len(alice.state.public.proposals) == 0
 
 
+@pytest.mark.breaks("PR-01")
 def test_only_proposals_are_remembered_and_only_so_many(room: Room) -> None:
     alice, bob, *_ = room.members
     content, _ = open_message(alice.state, decode(MLSMessage, bob.stage().message))
@@ -389,6 +410,7 @@ def test_an_external_sender_proposes_what_it_may(guarded: tuple[Room, Party], ne
         bob.receive(staged.message)
 
 
+@pytest.mark.breaks("FRM-05", "FRM-06", "PR-14")
 def test_an_external_sender_does_no_more(guarded: tuple[Room, Party]) -> None:
     room, guard = guarded
     alice, bob, *_ = room.members
@@ -403,12 +425,14 @@ def test_an_external_sender_does_no_more(guarded: tuple[Room, Party]) -> None:
         alice.receive(forge_message(bob, Remove(bob.leaf), sender=ExternalSenderIndex(0)))
 
 
+@pytest.mark.breaks("FRM-05")
 def test_a_group_without_external_senders_has_none(room: Room) -> None:
     alice, bob, *_ = room.members
     with refusing("FRM-05", alice):
         alice.receive(forge_message(bob, Remove(bob.leaf), sender=ExternalSenderIndex(0)))
 
 
+@pytest.mark.breaks("FRM-08")
 def test_a_newcomer_proposes_itself_and_nothing_else(room: Room, newcomer: Party, rng: random.Random) -> None:
     alice, bob, *_ = room.members
     newcomer.state = alice.state
@@ -431,6 +455,7 @@ def test_the_key_of_a_sender_is_that_of_its_place(room: Room) -> None:
     assert sender_key(room.follower, content) == room.members[1].client.signature_key
 
 
+@pytest.mark.breaks("PR-07")
 def test_an_update_of_a_blank_leaf_is_refused_whoever_let_it_pass(room: Room) -> None:
     """A genuine proposal cannot come from a blank leaf; one that was never verified can."""
     alice, bob, *_ = room.members

@@ -85,6 +85,7 @@ def test_what_is_forged_without_a_breach_is_accepted(scene: Scene, fresh: Scene)
     fresh.accept(fresh.forge())
 
 
+@pytest.mark.breaks("WL-28", "WL-19")
 def test_a_failed_join_does_not_use_up_the_key_package(scene: Scene) -> None:
     scene.refuse("WL-19", scene.forge(alter_tag=lambda tag: bytes(32)))
     scene.accept(scene.welcome)
@@ -95,6 +96,7 @@ def test_a_failed_join_does_not_use_up_the_key_package(scene: Scene) -> None:
 # The Welcome itself
 
 
+@pytest.mark.breaks("WL-01")
 def test_a_welcome_names_the_key_package_once(scene: Scene, rng: random.Random) -> None:
     stranger = Party(SUITE, "stranger", rng.randbytes)
     stranger.key_package()
@@ -105,6 +107,7 @@ def test_a_welcome_names_the_key_package_once(scene: Scene, rng: random.Random) 
     scene.refuse("WL-01", replace(scene.welcome, secrets=(entry, entry)))
 
 
+@pytest.mark.breaks("WL-02")
 def test_a_welcome_is_of_the_key_packages_suite(scene: Scene) -> None:
     scene.refuse("WL-02", replace(scene.welcome, cipher_suite=3))
     (bundle,) = scene.newcomer.bundles.values()
@@ -112,6 +115,7 @@ def test_a_welcome_is_of_the_key_packages_suite(scene: Scene) -> None:
         join(cipher_suite(3), replace(scene.welcome, cipher_suite=3), bundle)
 
 
+@pytest.mark.breaks("WL-03")
 def test_the_group_secrets_open_with_the_init_key_and_the_group_info_beside_them(scene: Scene) -> None:
     (bundle,) = scene.newcomer.bundles.values()
     (entry,) = scene.welcome.secrets
@@ -142,6 +146,7 @@ def keyed(rng: random.Random) -> Scene:
     return scene
 
 
+@pytest.mark.breaks("WL-04")
 def test_pre_shared_keys_of_a_welcome_must_be_known(keyed: Scene) -> None:
     keyed.refuse("WL-04", keyed.welcome)
     keyed.refuse("WL-04", keyed.welcome, psks=lambda _: None)
@@ -150,6 +155,7 @@ def test_pre_shared_keys_of_a_welcome_must_be_known(keyed: Scene) -> None:
     keyed.accept(keyed.welcome, psks=lambda psk_id: b"key" if psk_id == PSK_ID else None)
 
 
+@pytest.mark.breaks("WL-05", "WL-06", "RB-02")
 def test_pre_shared_keys_of_a_welcome_keep_the_rules(keyed: Scene) -> None:
     group_id = keyed.room.follower.context.group_id
     secret = derive_psk_secret(SUITE, [(PSK_ID, b"key")])
@@ -173,6 +179,7 @@ def test_pre_shared_keys_of_a_welcome_keep_the_rules(keyed: Scene) -> None:
 # The GroupInfo
 
 
+@pytest.mark.breaks("WL-08")
 def test_the_group_info_is_signed_by_a_member_that_it_names(scene: Scene) -> None:
     def signed_by(signer: int) -> Callable[[GroupInfo], GroupInfo]:
         return lambda info: replace(info, signer=signer)
@@ -182,6 +189,7 @@ def test_the_group_info_is_signed_by_a_member_that_it_names(scene: Scene) -> Non
         scene.refuse("WL-08", scene.forge(alter_info=signed_by(nobody)))
 
 
+@pytest.mark.breaks("WL-27")
 def test_the_newcomer_does_not_sign_for_itself(scene: Scene, fresh: Scene) -> None:
     for one in (scene, fresh):
         welcome = forge_welcome(one.newcomer, one.newcomer, one.welcome, alter_info=lambda info: replace(info, signer=4))
@@ -235,6 +243,7 @@ def test_trailing_bytes_in_external_pub_are_refused(scene: Scene) -> None:
     scene.refuse("ENC-09", scene.forge(alter_info=lengthen))
 
 
+@pytest.mark.keeps("WL-22")
 def test_unknown_extensions_of_a_group_info_are_ignored(scene: Scene) -> None:
     extra = (Extension(0x0A0A, b"grease"), Extension(0xF123, b""))
     scene.accept(scene.forge(alter_info=lambda info: replace(info, extensions=(*info.extensions, *extra))))
@@ -245,6 +254,7 @@ def test_a_group_info_without_its_last_octet_does_not_decode(scene: Scene) -> No
         decode(GroupInfo, encode(scene.staged.group_info)[:-1])
 
 
+@pytest.mark.breaks("WL-19")
 def test_the_confirmation_tag_is_checked(scene: Scene) -> None:
     for spoil in (lambda tag: bytes(32), lambda tag: b"", lambda tag: tag[:-1], lambda tag: tag + b"\x00"):
         scene.refuse("WL-19", scene.forge(alter_tag=spoil))
@@ -253,6 +263,7 @@ def test_the_confirmation_tag_is_checked(scene: Scene) -> None:
 # The tree
 
 
+@pytest.mark.breaks("WL-25", "WL-11")
 def test_the_tree_comes_with_the_welcome_or_another_way(scene: Scene, rng: random.Random) -> None:
     tree = scene.staged.state.public.tree.encode()
     bare = scene.committer.stage(scene.addition, welcome_with_tree=False, force_path=True).welcome
@@ -287,6 +298,7 @@ def test_a_tree_that_is_none_is_refused(scene: Scene, rule: str, spoil: Callable
     scene.refuse(rule, scene.forge(alter_info=alter))
 
 
+@pytest.mark.breaks("WL-11")
 def test_a_tree_that_was_followed_need_not_be_judged_again(scene: Scene) -> None:
     bare = scene.committer.stage(scene.addition, welcome_with_tree=False, force_path=True)
     assert bare.welcome is not None
@@ -307,6 +319,7 @@ def in_parent(number: int, **changes: object) -> Callable[[list[TreeNode]], list
     return alter
 
 
+@pytest.mark.breaks("TR-24", "WL-12")
 def test_every_parent_is_vouched_for(scene: Scene) -> None:
     # Five members: nodes 1, 3 and 7 are new with the commit of leaf 1, node 5 is older, 9, 11, 13 are blank.
     tree = scene.staged.state.public.tree
@@ -399,18 +412,21 @@ def test_the_newcomers_leaf_is_that_of_its_key_package(fresh: Scene, rng: random
 # The path secret
 
 
+@pytest.mark.breaks("WL-16", "CC-10")
 def test_the_path_secret_is_that_of_the_nodes_above(scene: Scene) -> None:
     wrong = PathSecret(bytes(32))
     scene.refuse("WL-16", scene.forge(alter_secrets=lambda secrets: replace(secrets, path_secret=wrong)))
     scene.refuse("WL-16", scene.forge(alter_secrets=lambda secrets: replace(secrets, path_secret=PathSecret(b""))))
 
 
+@pytest.mark.breaks("WL-17", "WL-18")
 def test_there_is_no_path_secret_for_a_blank_node(rng: random.Random) -> None:
     scene = Scene(rng, with_path=False)
     welcome = scene.forge(alter_secrets=lambda secrets: replace(secrets, path_secret=PathSecret(bytes(32))))
     scene.refuse("WL-17", welcome)
 
 
+@pytest.mark.keeps("WL-18")
 def test_a_welcome_has_a_path_secret_iff_the_commit_has_a_path(rng: random.Random) -> None:
     for with_path in (False, True):
         scene = Scene(rng, with_path=with_path)
@@ -446,6 +462,7 @@ class Doorman(OpenPolicy):
             raise InvalidLeafNodeError("not this one", rule="CRD-04")
 
 
+@pytest.mark.breaks("CRD-04", "WL-13")
 def test_the_policy_is_asked_about_all_members(scene: Scene) -> None:
     doorman = Doorman()
     scene.refuse("CRD-04", scene.welcome, policy=doorman)
@@ -455,6 +472,7 @@ def test_the_policy_is_asked_about_all_members(scene: Scene) -> None:
 # Following from a GroupInfo
 
 
+@pytest.mark.breaks("WL-08", "WL-10", "WL-11")
 def test_anybody_may_follow_from_a_group_info_and_the_tree(scene: Scene) -> None:
     info, tree = scene.staged.group_info, scene.staged.state.public.tree
     assert follow(SUITE, info, RatchetTree.decode(SUITE, tree.encode())) == scene.staged.state.public
@@ -468,6 +486,7 @@ def test_anybody_may_follow_from_a_group_info_and_the_tree(scene: Scene) -> None
         follow(SUITE, replace(info, signature=b""), tree)
 
 
+@pytest.mark.keeps("WL-29")
 def test_a_group_info_made_by_any_member_is_good(scene: Scene) -> None:
     for party in scene.room.members:
         for with_tree in (False, True):
