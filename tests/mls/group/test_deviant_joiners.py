@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ def test_a_proposal_from_outside_is_of_this_group_and_epoch_and_signed_without_i
     guard, body = ExternalSenderIndex(0), Remove(bob.leaf)
     for rule, changes in (("FRM-12", {"epoch": 0}), ("FRM-12", {"epoch": 99}), ("FRM-11", {"group_id": b"other"})):
         with refusing(rule, bob):
-            bob.receive(forge_message(outsider, body, sender=guard, alter=lambda made, c=changes: replace(made, **c)))
+            bob.receive(forge_message(outsider, body, sender=guard, alter=partial(replace, **changes)))
     genuine = forge_message(outsider, body, sender=guard, alter_context=lambda context: replace(context, tree_hash=bytes(32)))
     bob.receive(genuine)
 
