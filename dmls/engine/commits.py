@@ -125,7 +125,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
         raise InvalidCommitError("a commit is a public message", rule="FRM-10")
     content = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, message.content, message.signature, message.confirmation_tag)
     ref = commit_ref(suite, content)
-    known = draft.state.entries.get(ref)
+    known = draft.state.entries.get(ref)  # CP-14
     if known is not None:
         _check_author(event, known.node.author)
         correct_node(draft, ref, facts_of(draft, event))

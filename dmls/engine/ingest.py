@@ -157,7 +157,7 @@ def _receive_welcome(draft: Draft, body: WelcomeBody) -> EventResult | bytes:
         return EventResult(IngestOutcome.IGNORED, EventKind.WELCOME)
     if body.room_id != draft.state.room_id:
         raise InvalidMessageError("the Welcome is for another room")
-    if body.commit_ref not in draft.state.entries:
+    if body.commit_ref not in draft.state.entries:  # CC-12
         return body.commit_ref
     enter_by_welcome(draft, body.commit_ref, decode(MLSMessage, body.welcome.data).body)
     return EventResult(IngestOutcome.PROCESSED, EventKind.WELCOME, body.commit_ref)

@@ -186,7 +186,7 @@ def purge(draft: Draft) -> int | None:
         now_ms=draft.now_ms,
     )
     for ref in expiry.epochs:
-        _delete_epoch(draft, ref)
+        _delete_epoch(draft, ref)  # SQ-04
     for ref in expiry.message_secrets:
         _drop_message_secrets(draft, ref)
     for ref in expiry.external_keys:

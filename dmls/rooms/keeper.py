@@ -184,7 +184,7 @@ class Keeper:
             held: dict[RoomId, OpenRoom] = {}
             for room_id in sorted(set(room_ids)):
                 held[room_id] = self._find(room_id)
-                locks.enter_context(held[room_id].lock)
+                locks.enter_context(held[room_id].lock)  # SQ-08
             yield held
         self._close_oldest()
 

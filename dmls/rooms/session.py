@@ -150,7 +150,7 @@ class Session:
         Raises:
             StoreError, and whatever `finish` raises: nothing was written.
         """
-        return self.env.store.write(lambda conn: finish(conn, self._write(conn))).result()
+        return self.env.store.write(lambda conn: finish(conn, self._write(conn))).result()  # SQ-07
 
     def has_outgoing(self) -> bool:
         """Tell whether the outbox gets anything."""

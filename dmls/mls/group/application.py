@@ -64,7 +64,7 @@ def encrypt(
     """
     if state.public.proposals:
         raise StateError("proposals must be committed before application data", rule="CC-14")
-    content = _sign(state, client, leaf_index, ApplicationData(data), authenticated_data, WireFormat.PRIVATE_MESSAGE)
+    content = _sign(state, client, leaf_index, ApplicationData(data), authenticated_data, WireFormat.PRIVATE_MESSAGE)  # SQ-01
     private, secret_tree = protect_private(
         state.public.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding_size, random
     )

@@ -14,7 +14,7 @@ from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
 from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.commit import CommitOptions, stage_own_path
-from dmls.mls.group.follower import PublicGroup, check_group_info_signature
+from dmls.mls.group.follower import PublicGroup, check_group_info_epoch, check_group_info_signature
 from dmls.mls.group.judgement import check_joiner
 from dmls.mls.group.leaf import Client, make_unsigned_leaf_node
 from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
@@ -131,8 +131,7 @@ def _apply(group: PublicGroup, bodies: Sequence[ProposalBody], options: CommitOp
 
 def _external_pub(group: PublicGroup, group_info: GroupInfo) -> bytes:
     """Check that a GroupInfo is that of the followed epoch and return the key to encapsulate to (XC-01, XC-12, XC-16)."""
-    if (group_info.group_context, group_info.confirmation_tag) != (group.context, group.confirmation_tag):
-        raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="XC-12")
+    check_group_info_epoch(group, group_info)  # XC-12
     check_group_info_extensions(group_info.extensions)
     check_group_info_signature(group.suite, group_info, group.tree)
     extension = read_extension(group_info.extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)

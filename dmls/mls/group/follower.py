@@ -54,6 +54,7 @@ __all__ = [
     "PublicGroup",
     "cache_proposal",
     "check_epoch",
+    "check_group_info_epoch",
     "check_group_info_signature",
     "external_sender_key",
     "follow",
@@ -203,6 +204,16 @@ def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> Publ
     validate_tree(tree, context.group_id)  # WL-12, WL-14
     interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)  # WL-20, XC-14
     return PublicGroup(suite, context, tree, interim, group_info.confirmation_tag)
+
+
+def check_group_info_epoch(group: PublicGroup, group_info: GroupInfo) -> None:
+    """Check that a GroupInfo is of the epoch that was followed to.
+
+    Raises:
+        InvalidGroupInfoError: it is of another.
+    """
+    if (group_info.group_context, group_info.confirmation_tag) != (group.context, group.confirmation_tag):
+        raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="WL-11")
 
 
 def check_group_info_signature(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> None:

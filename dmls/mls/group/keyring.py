@@ -59,5 +59,5 @@ def keys_in_use(tree: RatchetTree, own_leaves: Iterable[LeafIndex]) -> set[bytes
     for leaf in own_leaves:
         for node in (ancestor(leaf, step) for step in range(height)):
             if not tree.is_blank(node):
-                wanted.add(tree.encryption_key(node))  # TR-04, UP-14, UP-16
+                wanted.add(tree.encryption_key(node))  # CP-15, TR-04, UP-14, UP-16
     return wanted

@@ -14,7 +14,7 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.applied import AppliedProposals
-from dmls.mls.group.follower import PublicGroup, check_group_info_signature, follow
+from dmls.mls.group.follower import PublicGroup, check_group_info_epoch, check_group_info_signature, follow
 from dmls.mls.group.judgement import check_credential, check_external_senders
 from dmls.mls.group.leaf import Client, KeyPackageBundle
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
@@ -224,8 +224,7 @@ def choose_tree(
 def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | None, options: JoinOptions) -> PublicGroup:
     followed = options.followed
     if followed is not None:
-        if followed.context != group_info.group_context or followed.confirmation_tag != group_info.confirmation_tag:
-            raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="WL-11")
+        check_group_info_epoch(followed, group_info)
         check_group_info_extensions(group_info.extensions)
         check_group_info_signature(suite, group_info, followed.tree)
         return followed

@@ -81,7 +81,7 @@ class Ratchet:
         if self.generation > LAST_GENERATION:
             raise ExhaustedError("no generation is left", rule="ST-09")
         if self.generation >= limits.max_messages:
-            raise LimitError("too many messages in one epoch", rule="CRY-17")
+            raise LimitError("too many messages in one epoch", rule="CRY-17")  # SQ-06
         return self._advance(suite, self.generation, limits)
 
     def take(self, suite: CipherSuite, generation: int, limits: SecretTreeLimits) -> tuple[MessageKey, Ratchet]:

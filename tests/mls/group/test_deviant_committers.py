@@ -15,6 +15,7 @@ import pytest
 
 from dmls.errors import StaleEpochError
 from dmls.ids import LeafIndex
+from dmls.mls.codec import decode
 from dmls.mls.framing.private_message import protect_private
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
@@ -22,17 +23,18 @@ from dmls.mls.group import commit as commits
 from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.commit import StagedCommit, leaf_maker
 from dmls.mls.group.welcome import make_group_info, make_welcome
-from dmls.mls.messages.commit import ProposalReference
+from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import KeyPackage
-from dmls.mls.messages.leaf_node import LeafNode
-from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ProposalBody, Remove
+from dmls.mls.messages.leaf_node import LeafNode, UpdateSource
+from dmls.mls.messages.message import MLSMessage, PublicMessage, encode_message
+from dmls.mls.messages.proposal import Add, ExternalInit, GroupContextExtensions, PreSharedKey, ProposalBody, Remove
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID
 from dmls.mls.messages.registry import WireFormat
 from dmls.mls.messages.welcome import Welcome
-from tests.support.breaches import APP
-from tests.support.forge import forge_commit
+from tests.support.breaches import APP, capable, extended
+from tests.support.forge import forge_commit, forge_external_commit, forge_message
 from tests.support.groups import Party, Room, disagreeing, fingerprint, fresh_update, parties, refusing, room_of
 
 Exchange = Callable[..., Any]
@@ -317,6 +319,59 @@ def test_an_update_that_is_committed_brings_its_private_key(room: Room) -> None:
     assert key.encryption_key in updated.keys
     with disagreeing(bob):
         bob.receive(following.message)
+
+
+# Reading the commit
+
+
+@pytest.mark.breaks("CP-02")
+def test_a_commit_is_opened_and_verified_before_anything_of_it_counts(room: Room) -> None:
+    alice, bob, *_ = room.members
+    good = decode(MLSMessage, alice.stage().message)
+    assert isinstance(good.body, PublicMessage)
+    for forged, rule in (
+        (replace(good.body, membership_tag=bytes(32)), "PUB-03"),
+        (replace(good.body, signature=bytes(64)), "PUB-03"),
+    ):
+        with refusing(rule, bob):
+            bob.receive(encode_message(forged))
+    unsigned = forge_message(alice, Commit((), None), alter_signature=lambda made: bytes(len(made)))
+    with refusing("FRM-09", bob):
+        bob.receive(unsigned)
+
+
+@pytest.mark.breaks("CP-03")
+def test_a_list_that_its_sender_may_not_commit_is_refused(room: Room, rng: random.Random) -> None:
+    """What is right in one kind of commit is wrong in the other."""
+    alice, bob, *_ = room.members
+    outsider = Party(room.suite, "outsider", rng.randbytes)
+    with refusing("PL-12", bob):
+        bob.receive(forge_commit(alice, ExternalInit(bytes(32))))
+    with refusing("XC-06", bob):
+        bob.receive(forge_external_commit(outsider, room.follower, alice.group_info(), GroupContextExtensions(())))
+
+
+@pytest.mark.breaks("CP-07")
+def test_the_leaf_of_a_path_is_held_to_the_rules_of_leaves(room: Room) -> None:
+    alice, bob, *_ = room.members
+    for rule, breach in (("LN-05", extended(APP)), ("LN-07", capable(versions=())), ("LN-06", capable(credentials=()))):
+        with refusing(rule, bob):
+            bob.receive(forge_commit(alice, alter_leaf=breach))
+    with refusing("LN-17", bob):
+        bob.receive(forge_commit(alice, alter_leaf=lambda leaf: replace(leaf, source=UpdateSource())))
+
+
+@pytest.mark.breaks("SQ-01")
+def test_what_is_said_belongs_to_the_epoch_of_the_last_handshake(room: Room) -> None:
+    alice, bob, carol, dan = room.members
+    commit = alice.stage()
+    late = bob.send(b"before the commit came")
+    for party in (carol, dan):
+        party.receive(commit.message)
+        with refusing("FRM-12", party):
+            party.receive(late)
+    bob.receive(commit.message)
+    assert carol.receive(bob.send(b"after it")) == b"after it"
 
 
 # Letting newcomers in

@@ -260,11 +260,11 @@ def test_a_joiner_wants_a_group_info_of_the_epoch_it_followed(room: Room, outsid
     info = alice.group_info()
     stale = room.follower
     room.commit(alice)
-    with refusing("XC-12"):
+    with refusing("WL-11"):
         outsider.join_externally(room.follower, info)
-    with refusing("XC-12"):
+    with refusing("WL-11"):
         outsider.join_externally(stale, alice.group_info())
-    with refusing("XC-12"):
+    with refusing("WL-11"):
         spoilt = replace(alice.group_info(), confirmation_tag=bytes(32))
         outsider.join_externally(room.follower, sign_group_info(SUITE, spoilt, alice.client))
 

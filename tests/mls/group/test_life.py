@@ -150,6 +150,7 @@ def test_a_leaf_whose_subtree_was_emptied_commits(rng: random.Random) -> None:
     room.talk()
 
 
+@pytest.mark.keeps("CC-16")
 def test_the_signature_key_rotates_in_the_path(rng: random.Random) -> None:
     room, (alice, bob, *_) = room_of(rng)
     old, new = alice.client, parties(SUITE, ["alice"], rng)[0].client
@@ -175,6 +176,7 @@ def test_the_signature_key_rotates_in_the_path(rng: random.Random) -> None:
     room.commit(bob, Remove(alice.leaf), leavers=[alice])
 
 
+@pytest.mark.keeps("CP-15")
 def test_an_update_that_is_committed_counts_and_one_that_is_not_does_not(rng: random.Random) -> None:
     room, (alice, bob, carol, dan) = room_of(rng)
     first = room.propose(bob, fresh_update(bob))
@@ -197,6 +199,7 @@ def test_only_what_a_state_needs_is_kept_of_the_key_ring(rng: random.Random) -> 
         assert len(party.ring) == 4
 
 
+@pytest.mark.breaks("CP-09")
 def test_who_is_removed_learns_it_and_can_do_no_more(rng: random.Random) -> None:
     _, (alice, bob, *_) = room_of(rng)
     pending = bob.stage()
@@ -211,6 +214,7 @@ def test_who_is_removed_learns_it_and_can_do_no_more(rng: random.Random) -> None
         alice.process(pending.message)
 
 
+@pytest.mark.breaks("CP-12", "RB-06", "SQ-02")
 def test_a_reinit_closes_the_group(rng: random.Random) -> None:
     room, members = room_of(rng)
     alice, *_ = members

@@ -135,6 +135,7 @@ def test_two_additions_share_no_key(room: Room, newcomer: Party, rng: random.Ran
     refuse(room, [Add(first), Add(twin)], "LN-21")
 
 
+@pytest.mark.breaks("PL-14")
 def test_an_addition_takes_no_key_of_the_tree(room: Room, newcomer: Party) -> None:
     room.commit(room.members[3])
     tree = room.follower.tree
