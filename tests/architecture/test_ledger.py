@@ -24,49 +24,43 @@ OPEN_BY_AREA: dict[str, str] = {
     # Cryptographic primitives and labels
     "CRY": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17",
     # Credentials
-    "CRD": "01 02 06 07 08",
+    "CRD": "01 02 07 08",
     # Framing: content authentication
-    "FRM": "01 02 03 04 07 10 11 13 14 15 16",
+    "FRM": "01 02 03 04 10 11 13 14 15 16",
     # PublicMessage
     "PUB": "01 02 03 04",
     # PrivateMessage
     "PRV": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
     # Leaf nodes
-    "LN": "01 03 08 09 10 11 12 16 17 18 19 20 21 22 26 27 28",
+    "LN": "03 08 09 10 11 12 16 17 18 19 21 22 26 27 28",
     # KeyPackages
     "KP": "02 05 07 08 10 11 12 13",
     # Ratchet tree
-    "TR": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34",
+    "TR": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 19 20 21 22 23 25 26 27 28 29 30 31 32 33 34",
     # UpdatePath / TreeKEM
-    "UP": "01 02 05 06 07 08 10 11 12 13 14 15 16 17 18",
+    "UP": "01 02 05 06 07 08 10 11 12 13 14 15 16 17",
     # Key schedule, transcript, exporters, PSKs
     "KS": "01 02 03 04 05 06 07 08 09 10 11 12 13",
     # Key schedule, transcript, exporters, PSKs
-    "PSK": "01 02 03 04 05 06 07 08 09 10",
+    "PSK": "01 02 03 04 05 06 08 09 10",
     # Secret tree and ratchets
     "ST": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
     # Group creation, GroupContext
     "GC": "01 02 03 04 06 07",
     # Individual proposals
-    "PR": "01 02 03 04 05 06 07 08 09 10 11 12 13 17 18",
+    "PR": "17",
     # Proposal list, regular commit
-    "PL": "01 02 04 05 08 09 11 12 13 14 15 16 18 19",
-    # Applying
-    "AP": "01 02 03 04 05",
+    "PL": "05 11 13 18",
     # Creating a commit
-    "CC": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16",
-    # Processing a commit
-    "CP": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18",
-    # External commits
-    "XC": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 16 17 18",
+    "CC": "13",
     # GroupInfo and Welcome
-    "WL": "01 02 03 04 05 06 07 08 09 11 12 13 14 15 16 17 18 19 20 21 22 24 25 26 28 29 30",
+    "WL": "09",
     # ReInit, branching
-    "RB": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16",
+    "RB": "01 03 04 05 07 08 09 10 11 12 13 14 15 16",
     # Extensions, GREASE, registries
     "EX": "01 02 03 04 05 06 07 08 09 11 12 13 14 15",
     # Sequencing, application data, operations
-    "SQ": "01 02 03 04 05 06 07 08",
+    "SQ": "03",
 }
 OPEN = {f"{area}-{number}" for area, numbers in OPEN_BY_AREA.items() for number in numbers.split()}
 
