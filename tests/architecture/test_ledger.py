@@ -51,12 +51,6 @@ OPEN_BY_AREA: dict[str, str] = {
     "PR": "17",
     # Proposal list, regular commit
     "PL": "05 11 13 18",
-    # Creating a commit
-    "CC": "13",
-    # GroupInfo and Welcome
-    "WL": "09",
-    # ReInit, branching
-    "RB": "01 03 04 05 07 08 09 10 11 12 13 14 15 16",
     # Extensions, GREASE, registries
     "EX": "01 02 03 04 05 06 07 08 09 11 12 13 14 15",
     # Sequencing, application data, operations
