@@ -217,6 +217,7 @@ def forge_commit(
     with_path: bool = True,
     psks: Sequence[tuple[PreSharedKeyID, bytes]] = (),
     alter_leaf: Alteration[LeafNode] = same,
+    alter_applied: Alteration[AppliedProposals] = same,
     alter_path: Alteration[UpdatePath] = same,
     alter_sealed: Alteration[StagedPath] = same,
     alter_sealing: Alteration[bytes] = same,
@@ -228,7 +229,7 @@ def forge_commit(
     """Make a commit as a member, unjudged; the confirmation tag is what a member that accepted it would expect."""
     state, suite, group = party.state, party.suite, party.state.public
     sender = Member(party.leaf)
-    applied = _apply(group, proposals, sender)
+    applied = alter_applied(_apply(group, proposals, sender))
     staged = None
     tree = applied.tree
     path = None
