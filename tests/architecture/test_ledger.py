@@ -26,23 +26,23 @@ OPEN_BY_AREA: dict[str, str] = {
     # Credentials
     "CRD": "01 02 07 08",
     # Framing: content authentication
-    "FRM": "01 02 03 04 10 11 13 14 15 16",
+    "FRM": "02 03 04 10 11 13 14 15 16",
     # PublicMessage
-    "PUB": "01 02 03 04",
+    "PUB": "02 04",
     # PrivateMessage
     "PRV": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
     # Leaf nodes
-    "LN": "03 08 09 10 11 12 16 17 18 19 21 22 26 27 28",
+    "LN": "08 09 10 11 22 27 28",
     # KeyPackages
     "KP": "02 05 07 08 10 11 12 13",
     # Ratchet tree
     "TR": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 19 20 21 22 23 25 26 27 28 29 30 31 32 33 34",
     # UpdatePath / TreeKEM
-    "UP": "01 02 05 06 07 08 10 11 12 13 14 15 16 17",
+    "UP": "02 05 06 07 08 10 11 12 13 14 16 17",
     # Key schedule, transcript, exporters, PSKs
-    "KS": "01 02 03 04 05 06 07 08 09 10 11 12 13",
+    "KS": "01 02 03 04 06 07 08 09 10 11 12 13",
     # Key schedule, transcript, exporters, PSKs
-    "PSK": "01 02 03 04 05 06 08 09 10",
+    "PSK": "01 02 03 05 06 08 09 10",
     # Secret tree and ratchets
     "ST": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
     # Group creation, GroupContext
@@ -52,7 +52,7 @@ OPEN_BY_AREA: dict[str, str] = {
     # Proposal list, regular commit
     "PL": "05 11 13 18",
     # Extensions, GREASE, registries
-    "EX": "01 02 03 04 05 06 07 08 09 11 12 13 14 15",
+    "EX": "01 02 03 04 05 06 07 08 09 11 12 13 15",
     # Sequencing, application data, operations
     "SQ": "03",
 }
