@@ -23,6 +23,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "InvalidCommitError",
+    "InvalidCredentialError",
     "InvalidGroupInfoError",
     "InvalidKeyPackageError",
     "InvalidLeafNodeError",
@@ -125,6 +126,10 @@ class LifetimeError(InvalidLeafNodeError):
     """A leaf node's lifetime is over, not begun, or too long."""
 
     reason = "LIFETIME"
+
+
+class InvalidCredentialError(ValidationError):
+    """A credential breaks a rule of RFC 9420, Section 5.3, or of the application."""
 
 
 class InvalidTreeError(ValidationError):

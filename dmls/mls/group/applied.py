@@ -67,12 +67,13 @@ def apply_proposals(
         is_sending: whether the commit is one's own (LN-12).
 
     Raises:
-        InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, SignatureError: a proposal is invalid here.
+        InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, InvalidCredentialError, SignatureError: a proposal
+            is invalid here.
     """
     extensions = group.context.extensions
     for change in bodies_of(proposals, GroupContextExtensions):
         check_group_extensions(change.extensions)
-        check_external_senders(policy, change.extensions, group.context.extensions)
+        check_external_senders(policy, group.suite, change.extensions, group.context.extensions, limits)
         extensions = change.extensions  # PR-13
     updated = _judge_updates(group, proposals, policy)
     removed = _find_removed(group, proposals)

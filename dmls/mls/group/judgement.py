@@ -18,7 +18,9 @@ from dmls.errors import (
     ValidationError,
 )
 from dmls.ids import LeafIndex
-from dmls.mls.group.policy import GroupPolicy
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
+from dmls.mls.group.validation import check_certificates
 from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.extensions import Extension, ExternalSenders, read_extension
 from dmls.mls.messages.key_package import KeyPackage
@@ -98,11 +100,18 @@ def check_joiner(policy: GroupPolicy, group: PublicGroup, leaf_node: LeafNode, r
         raise InvalidCommitError(f"the application refuses an external commit: {error.message}", rule="XC-15") from error
 
 
-def check_external_senders(policy: GroupPolicy, extensions: Sequence[Extension], known: Sequence[Extension] = ()) -> None:
+def check_external_senders(
+    policy: GroupPolicy,
+    suite: CipherSuite,
+    extensions: Sequence[Extension],
+    known: Sequence[Extension] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
     """Ask about the external senders of a group that are not among the `known` extensions (RFC 9420, Section 12.1.8.1).
 
     Raises:
         InvalidGroupInfoError: the application refuses a credential.
+        InvalidCredentialError, LimitError: its certificates are not what they must be.
         CodecError: the extension does not decode.
     """
     listed = read_extension(extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
@@ -111,6 +120,7 @@ def check_external_senders(policy: GroupPolicy, extensions: Sequence[Extension],
     for sender in () if listed is None else listed.senders:
         if sender in old:
             continue
+        check_certificates(suite, sender.credential, sender.signature_key, limits)
         try:
             policy.check_credential(sender.credential, sender.signature_key)
         except _REFUSALS as error:

@@ -96,6 +96,10 @@ class Limits:
     """Longest allowed not_after - not_before of a key package, in seconds."""
     clock_skew: int = 3_600
     """Seconds that another's clock may be off."""
+    max_certificates: int = 10
+    """Certificates in the chain of one credential."""
+    max_certificate_bytes: int = 65_536
+    """Bytes of all of them together."""
     resumption_psks: int = 32
     """Epochs whose resumption PSK is kept (KS-13)."""
 

@@ -149,7 +149,7 @@ def create_group(
         InvalidKeyPackageError: creator and invitees could use a better cipher suite, or not all can use this one (GC-03).
     """
     check_own_extensions(extensions)
-    check_external_senders(policy, extensions)
+    check_external_senders(policy, suite, extensions)
     pair = suite.derive_key_pair(random(suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
     check_leaf_node(suite, leaf, Lifetime)

@@ -15,10 +15,11 @@ from dmls.errors import (
     ValidationError,
 )
 from dmls.ids import LeafIndex
+from dmls.mls.crypto.certificates import check_chain
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import key_package as key_packages
-from dmls.mls.messages.credential import X509Credential, credential_type
+from dmls.mls.messages.credential import BasicCredential, X509Credential, credential_type
 from dmls.mls.messages.extensions import (
     Extension,
     ExternalPub,
@@ -41,6 +42,7 @@ from dmls.mls.tree.leaves import check_key, check_leaf_signature
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
 __all__ = [
+    "check_certificates",
     "check_group_extensions",
     "check_group_info_extensions",
     "check_group_members",
@@ -106,6 +108,7 @@ def check_leaf_node(
 
     Raises:
         InvalidLeafNodeError: a rule of RFC 9420, Section 7.3, is broken.
+        InvalidCredentialError, LimitError: the certificates are not what they must be.
         LifetimeError: the lifetime is malformed, over or not begun.
     """
     if not isinstance(leaf_node.source, source):
@@ -114,6 +117,20 @@ def check_leaf_node(
     check_key(suite.check_encryption_key, leaf_node.encryption_key, InvalidLeafNodeError)
     check_key(suite.check_signature_key, leaf_node.signature_key, InvalidLeafNodeError)
     check_leaf_content(suite, leaf_node, now=now, limits=limits, is_sending=is_sending)
+
+
+def check_certificates(
+    suite: CipherSuite, credential: BasicCredential | X509Credential, signature_key: bytes, limits: Limits = DEFAULT_LIMITS
+) -> None:
+    """Check the certificates of a credential, if it has any, against the key it is for (RFC 9420, Section 5.3).
+
+    Raises:
+        InvalidCredentialError: the chain is malformed or in disorder, or certifies another key.
+        LimitError: it is longer than `limits` allow.
+    """
+    if isinstance(credential, X509Credential):
+        most, size = limits.max_certificates, limits.max_certificate_bytes
+        check_chain(suite, credential.certificates, signature_key, max_certificates=most, max_bytes=size)
 
 
 def check_leaf_content(
@@ -128,6 +145,7 @@ def check_leaf_content(
 
     Raises:
         InvalidLeafNodeError: a rule of RFC 9420, Section 7.3, is broken.
+        InvalidCredentialError, LimitError: the certificates are not what they must be.
         LifetimeError: the lifetime is malformed, over or not begun.
     """
     if isinstance(leaf_node.source, Lifetime):
@@ -137,8 +155,7 @@ def check_leaf_content(
         raise InvalidLeafNodeError("the leaf does not list the group's version and cipher suite", rule="LN-07")
     if credential_type(leaf_node.credential) not in capabilities.credentials:
         raise InvalidLeafNodeError("the leaf does not list its own credential type", rule="LN-06")
-    if isinstance(leaf_node.credential, X509Credential) and not leaf_node.credential.certificates:
-        raise InvalidLeafNodeError("the credential has no certificate", rule="CRD-03")
+    check_certificates(suite, leaf_node.credential, leaf_node.signature_key, limits)
     check_unique_types(leaf_node.extensions, InvalidLeafNodeError, "LN-23")
     _check_places(leaf_node.extensions, _IN_LEAVES, InvalidLeafNodeError, "LN-24")
     check_listed(leaf_node.extensions, capabilities)
@@ -281,7 +298,7 @@ def check_key_package(
     """Check a key package for itself (RFC 9420, Section 10.1).
 
     Raises:
-        InvalidKeyPackageError, InvalidLeafNodeError, LifetimeError: a rule is broken.
+        InvalidKeyPackageError, InvalidLeafNodeError, InvalidCredentialError, LifetimeError: a rule is broken.
         SignatureError: the package or its leaf is not signed by the key it names.
     """
     if key_package.version != ProtocolVersion.MLS10 or key_package.cipher_suite != suite.id:

@@ -237,10 +237,10 @@ def check_leaves(public: PublicGroup, options: JoinOptions) -> None:
     """Judge every leaf, and every external sender, of a group that came from outside, beyond signatures (WL-13, LN-28).
 
     Raises:
-        InvalidLeafNodeError, LifetimeError: a leaf breaks a rule, or the application refuses it.
+        InvalidLeafNodeError, LifetimeError, InvalidCredentialError: a leaf breaks a rule, or the application refuses it.
         InvalidGroupInfoError: the application refuses an external sender.
     """
-    check_external_senders(options.policy, public.context.extensions)
+    check_external_senders(options.policy, public.suite, public.context.extensions, limits=options.limits)
     for _, leaf in public.tree.members():  # LN-28
         check_leaf_content(public.suite, leaf, now=options.now, limits=options.limits)
         check_credential(options.policy, leaf.credential, leaf.signature_key)

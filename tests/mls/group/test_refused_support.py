@@ -19,6 +19,7 @@ from dmls.mls.messages.leaf_node import Capabilities, LeafNode, Lifetime
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, Remove
 from dmls.mls.messages.registry import ExtensionType
 from tests.support.breaches import APP, BREACHES, HARMLESS, Breach, capable, keyed, same
+from tests.support.certificates import self_signed
 from tests.support.forge import (
     TreeNode,
     forge_commit,
@@ -94,8 +95,8 @@ def sample_leaf(room: Room) -> LeafNode:
 
 def test_every_member_supports_every_credential_type_in_use(rng: random.Random) -> None:
     both = default_capabilities((1,), credentials=(1, 2))
-    chain = X509Credential((b"certificate",))
     (modern,) = parties(SUITE, "m", rng, both)
+    chain = X509Credential((self_signed(SUITE, modern.client.signature_private_key, "m"),))
     modern.client = replace(modern.client, credential=chain)
     room, (alice, *_) = room_of(rng)
     refuse_commit(room, forge_commit(alice, Add(modern.key_package())), "LN-10")
