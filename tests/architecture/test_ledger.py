@@ -24,7 +24,7 @@ OPEN_BY_AREA: dict[str, str] = {
     # Cryptographic primitives and labels
     "CRY": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17",
     # Credentials
-    "CRD": "01 02 07 08",
+    "CRD": "01 07 08",
     # Framing: content authentication
     "FRM": "02 03 04 10 11 13 14 15 16",
     # PublicMessage
