@@ -19,13 +19,14 @@ from dmls.forks.head import Tally
 from dmls.ids import LeafIndex
 from dmls.matrix.bodies import Inline, MessageBody, Vote, content_of, encode_payload
 from dmls.matrix.encoding import encode_canonical_json
+from dmls.mls.framing.padding import pad_to_multiple
 from dmls.mls.group.application import encrypt
 
 __all__ = ["encrypt_event"]
 
 MERGE_PAUSE_MS = 60_000
 RETRY_MS = 1_000
-PADDING_BLOCK = 64
+PADDING = pad_to_multiple(64)
 """Plaintexts are padded to a multiple of this many octets, so that short answers look alike."""
 _MAX_COMMITS = 3
 
@@ -125,7 +126,7 @@ def _encrypt(
         payload,
         draft.random,
         authenticated_data=aad,
-        padding_size=PADDING_BLOCK,
+        padding=PADDING,
     )
     advanced = replace(held, state=sent.state)
     draft.update(epochs=draft.state.epochs.set(plan.head, advanced))

@@ -11,6 +11,7 @@ from typing import Any, Final
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, decode_as
 from dmls.mls.crypto.suites import cipher_suite
+from dmls.mls.framing.padding import pad_to_multiple
 from dmls.mls.framing.private_message import SenderData
 from dmls.mls.group.leaf import KeyPackageBundle, default_capabilities
 from dmls.mls.messages.commit import Commit, HPKECiphertext, UpdatePath
@@ -129,7 +130,7 @@ def make_scene(suite_id: int) -> Scene:
 
     messages = {
         "application": alice.send(b"for all", authenticated_data=b"seen by all"),
-        "application, padded": alice.send(b"for all", padding_size=256),
+        "application, padded": alice.send(b"for all", padding=pad_to_multiple(256)),
     }
     update = room.propose(dave, fresh_update(dave))
     add = room.propose(erin, Add(joiner.key_package(extensions=(LAST_RESORT,))), wire_format=PRIVATE)

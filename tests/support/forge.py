@@ -13,6 +13,7 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, encode, encode_opaque
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.framing.padding import no_padding
 from dmls.mls.framing.private_message import protect_private
 from dmls.mls.framing.signing import content_tbs, sign_content
 from dmls.mls.group.applied import AppliedProposals
@@ -119,7 +120,7 @@ def frame(
     """Make the message of a content, whatever is in it; a private one needs the state that it is sent in."""
     if content.wire_format is WireFormat.PRIVATE_MESSAGE:
         assert state is not None
-        message, _ = protect_private(suite, content, state.secret_tree, state.secrets.sender_data_secret, 0, bytes)
+        message, _ = protect_private(suite, content, state.secret_tree, state.secrets.sender_data_secret, no_padding, bytes)
         return encode_message(message)
     tag = None
     if isinstance(content.content.sender, Member):

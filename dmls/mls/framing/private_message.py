@@ -15,6 +15,7 @@ from dmls.mls.codec import When, decode, decode_prefix, encode, opaque, struct, 
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.framing.padding import Padding
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.message import AuthenticatedContent, Content, FramedContent, Member, PrivateMessage, content_type
 from dmls.mls.messages.registry import ContentType, WireFormat
@@ -85,7 +86,7 @@ def protect_private(
     content: AuthenticatedContent,
     secret_tree: SecretTree,
     sender_data_secret: bytes,
-    padding_size: int,
+    padding: Padding,
     random: Random,
 ) -> tuple[PrivateMessage, SecretTree]:
     """Encrypt a signed content with the sender's next key; return the message and the secret tree after it.
@@ -97,11 +98,11 @@ def protect_private(
         content: signed by a member for the wire format private_message.
         secret_tree: of the content's epoch.
         sender_data_secret: of the same epoch.
-        padding_size: what is encrypted is padded to a multiple of so many bytes; 0 or 1 for none.
+        padding: from the length of what is encrypted to the zeros to add, both in octets.
         random: gives the reuse guard.
 
     Raises:
-        UsageError: signed for another wire format (FRM-02), no member as sender (FRM-14, PRV-10), or a negative `padding_size`.
+        UsageError: signed for another wire format (FRM-02), no member as sender (FRM-14, PRV-10), or a negative padding.
         KeyConsumedError: the sender's leaf was forgotten.
         LimitError, ExhaustedError: the sender has used up this epoch (CRY-17, ST-09).
         LengthError: the content is too long for a message.
@@ -111,12 +112,12 @@ def protect_private(
         raise UsageError("content was not signed for private framing", rule="FRM-02")
     if not isinstance(framed.sender, Member):
         raise UsageError("only members send private messages", rule="FRM-14")
-    if padding_size < 0:
-        raise UsageError("padding size is negative")
     kind = content_type(framed)
     plaintext = encode(_TypedContent(framed.content, content.signature, content.confirmation_tag))[1:]
-    if padding_size > 1:
-        plaintext += bytes(-len(plaintext) % padding_size)
+    zeros = padding(len(plaintext))
+    if zeros < 0:
+        raise UsageError("padding is negative")
+    plaintext += bytes(zeros)
     key, after = secret_tree.next_key(LeafIndex(framed.sender.leaf_index), kind)
     reuse_guard = int.from_bytes(random(_GUARD_SIZE), "big")
     aad = encode(_PrivateContentAAD(framed.group_id, framed.epoch, kind, framed.authenticated_data))

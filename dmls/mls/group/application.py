@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from dmls.errors import InvalidMessageError, StateError
 from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.crypto.randomness import Random
+from dmls.mls.framing.padding import Padding, no_padding
 from dmls.mls.framing.private_message import protect_private
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import proposal_ref, sign_content
@@ -54,7 +55,7 @@ def encrypt(
     random: Random,
     *,
     authenticated_data: bytes = b"",
-    padding_size: int = 0,
+    padding: Padding = no_padding,
 ) -> SentMessage:
     """Encrypt application data as the member at `leaf_index`.
 
@@ -66,7 +67,7 @@ def encrypt(
         raise StateError("proposals must be committed before application data", rule="CC-14")
     content = _sign(state, client, leaf_index, ApplicationData(data), authenticated_data, WireFormat.PRIVATE_MESSAGE)  # SQ-01
     private, secret_tree = protect_private(
-        state.public.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding_size, random
+        state.public.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding, random
     )
     return SentMessage(encode_message(private), replace(state, secret_tree=secret_tree))
 
@@ -80,7 +81,7 @@ def propose(
     *,
     authenticated_data: bytes = b"",
     wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
-    padding_size: int = 0,
+    padding: Padding = no_padding,
     policy: GroupPolicy = OpenPolicy(),
 ) -> SentMessage:
     """Send a proposal; the state after remembers it, so that its sender too can commit it.
@@ -99,7 +100,7 @@ def propose(
         sent = state
     elif wire_format == WireFormat.PRIVATE_MESSAGE:
         private, secret_tree = protect_private(
-            group.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding_size, random
+            group.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding, random
         )
         message, sent = encode_message(private), replace(state, secret_tree=secret_tree)
     else:

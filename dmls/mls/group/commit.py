@@ -13,6 +13,7 @@ from dmls.errors import InvalidCommitError
 from dmls.ids import LeafIndex
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
+from dmls.mls.framing.padding import Padding, no_padding
 from dmls.mls.framing.private_message import protect_private
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
@@ -55,8 +56,8 @@ class CommitOptions:
     wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE
     force_path: bool = False
     """Make a path also where the proposals need none."""
-    padding_size: int = 0
-    """Octets of padding, for a private message."""
+    padding: Padding = no_padding
+    """Of a private message."""
     signature_private_key: Secret | None = None
     """The key of the committer's leaf in the current epoch, where the client brings a new one (CC-16)."""
     group_info_extensions: Callable[[AuthenticatedContent], Sequence[Extension]] = _no_extensions
@@ -215,6 +216,6 @@ def _frame(parent: GroupState, content: AuthenticatedContent, random: Random, op
     if options.wire_format != WireFormat.PRIVATE_MESSAGE:
         raise InvalidCommitError("a commit is a public or a private message", rule="FRM-14")
     private, secret_tree = protect_private(
-        group.suite, content, parent.secret_tree, parent.secrets.sender_data_secret, options.padding_size, random
+        group.suite, content, parent.secret_tree, parent.secrets.sender_data_secret, options.padding, random
     )
     return encode_message(private), replace(parent, secret_tree=secret_tree)

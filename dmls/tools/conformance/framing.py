@@ -10,6 +10,7 @@ from dmls.mls.codec import decode_as, encode_as
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.framing.padding import no_padding
 from dmls.mls.framing.private_message import protect_private, unprotect_private
 from dmls.mls.framing.public_message import protect_public, unprotect_public
 from dmls.mls.framing.signing import sign_content, verify_content
@@ -161,7 +162,7 @@ def _check_private(epoch: _Epoch, name: str, body: ApplicationData | ProposalBod
     with checking(check):
         epoch.check(check, epoch.open_private(read_message(PrivateMessage, given, check)), raw)
         signed = epoch.sign(WireFormat.PRIVATE_MESSAGE, body)
-        message, _ = protect_private(epoch.suite, signed, epoch.secret_tree, epoch.sender_data_secret, 0, epoch.random)
+        message, _ = protect_private(epoch.suite, signed, epoch.secret_tree, epoch.sender_data_secret, no_padding, epoch.random)
         again = read_message(PrivateMessage, encode_message(message), check)
         expect(f"{check}: own", epoch.open_private(again), signed)
 

@@ -10,6 +10,7 @@ from dmls.mls.crypto.kem import KeyPair
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite
+from dmls.mls.framing.padding import Padding, no_padding
 from dmls.mls.framing.private_message import protect_private, unprotect_private
 from dmls.mls.framing.signing import sign_content
 from dmls.mls.messages.commit import Commit
@@ -78,9 +79,9 @@ class Scene:
         return AuthenticatedContent(wire_format, content, signature, tag)
 
     def encrypt(
-        self, content: AuthenticatedContent, tree: SecretTree | None = None, padding_size: int = 0
+        self, content: AuthenticatedContent, tree: SecretTree | None = None, padding: Padding = no_padding
     ) -> tuple[PrivateMessage, SecretTree]:
-        return protect_private(self.suite, content, tree or self.tree, self.sender_data_secret, padding_size, self.random)
+        return protect_private(self.suite, content, tree or self.tree, self.sender_data_secret, padding, self.random)
 
     def decrypt(self, message: PrivateMessage, tree: SecretTree | None = None) -> tuple[AuthenticatedContent, SecretTree, int]:
         return unprotect_private(self.suite, message, tree or self.tree, self.sender_data_secret, self.is_member)

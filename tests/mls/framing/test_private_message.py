@@ -19,6 +19,7 @@ from dmls.errors import (
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, encode
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
+from dmls.mls.framing.padding import no_padding, pad_to_multiple
 from dmls.mls.framing.private_message import SenderData, open_sender_data, protect_private, unprotect_private
 from dmls.mls.framing.signing import verify_content
 from dmls.mls.messages.message import (
@@ -92,7 +93,7 @@ def test_the_message_is_what_is_sealed_by_hand() -> None:
     scene = Scene.create(SUITE)
     for body in BODIES.values():
         signed = scene.sign(scene.frame(body), PRIVATE)
-        message = protect_private(SUITE, signed, scene.tree, scene.sender_data_secret, 0, bytes)[0]
+        message = protect_private(SUITE, signed, scene.tree, scene.sender_data_secret, no_padding, bytes)[0]
         assert message == seal(scene, plaintext_of(signed), kind=message.content_type)
 
 
@@ -119,29 +120,31 @@ def test_the_reuse_guard_makes_two_uses_of_one_key_differ() -> None:
 
 def test_the_reuse_guard_is_xored_onto_the_first_four_octets_of_the_nonce() -> None:
     scene = Scene.create(SUITE)
-    message = protect_private(SUITE, hello(scene), scene.tree, scene.sender_data_secret, 0, lambda _: b"\xff\x00\x00\x01")[0]
+    message = protect_private(
+        SUITE, hello(scene), scene.tree, scene.sender_data_secret, no_padding, lambda _: b"\xff\x00\x00\x01"
+    )[0]
     key, _ = scene.tree.message_key(LeafIndex(1), APPLICATION, 0)
     nonce = bytes([key.nonce[0] ^ 0xFF, key.nonce[1], key.nonce[2], key.nonce[3] ^ 0x01]) + key.nonce[4:]
     aad = b"\x05group" + (7).to_bytes(8, "big") + b"\x01" + b"\x03aad"
     assert SUITE.aead_open(key.key, nonce, aad, message.ciphertext) == plaintext_of(hello(scene))
 
 
-@pytest.mark.parametrize("padding_size", [0, 1, 2, 255, 256, 4_096])
+@pytest.mark.parametrize("block", [1, 2, 255, 256, 4_096])
 @pytest.mark.parametrize("length", [0, 1, 300])
-def test_padding_rounds_up_and_is_taken_off(padding_size: int, length: int) -> None:
+def test_padding_rounds_up_and_is_taken_off(block: int, length: int) -> None:
     scene = Scene.create(SUITE)
     signed = hello(scene, b"x" * length)
-    message, _ = scene.encrypt(signed, padding_size=padding_size)
+    message, _ = scene.encrypt(signed, padding=pad_to_multiple(block))
     size = len(message.ciphertext) - SUITE.tag_size
-    assert size % max(padding_size, 1) == 0
-    assert 0 <= size - len(plaintext_of(signed)) < max(padding_size, 1)
+    assert size % block == 0
+    assert 0 <= size - len(plaintext_of(signed)) < block
     assert scene.decrypt(message)[0] == signed
 
 
 def test_a_content_that_fits_exactly_is_not_padded() -> None:
     scene = Scene.create(SUITE)
     size = len(plaintext_of(hello(scene)))
-    assert len(scene.encrypt(hello(scene), padding_size=size)[0].ciphertext) == size + SUITE.tag_size
+    assert len(scene.encrypt(hello(scene), padding=pad_to_multiple(size))[0].ciphertext) == size + SUITE.tag_size
 
 
 @pytest.mark.parametrize("padding", [b"\x01", b"\x00\x01", b"\x01\x00", b"\x00" * 99 + b"\x80" + b"\x00" * 99])
@@ -344,10 +347,10 @@ def test_what_was_signed_for_public_framing_is_not_encrypted() -> None:
     assert raised.value.rule == "FRM-02"
 
 
-def test_a_negative_padding_size_is_refused() -> None:
+def test_a_negative_padding_is_refused() -> None:
     scene = Scene.create(SUITE)
     with pytest.raises(UsageError):
-        scene.encrypt(hello(scene), padding_size=-1)
+        scene.encrypt(hello(scene), padding=lambda length: -1)
 
 
 def test_the_sender_of_a_private_message_is_the_member_that_its_sender_data_names() -> None:

@@ -12,6 +12,7 @@ from dmls.errors import EvictedError, NotAMemberError, StateError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
+from dmls.mls.framing.padding import pad_to_multiple
 from dmls.mls.group.leaf import default_capabilities
 from dmls.mls.group.process import open_message, process_handshake
 from dmls.mls.messages.commit import ProposalReference
@@ -80,7 +81,7 @@ def test_a_group_lives(suite: CipherSuite, wire_format: WireFormat, rng: random.
 def test_handshakes_go_in_the_format_that_was_asked_for(wire_format: WireFormat, rng: random.Random) -> None:
     _, (alice, *_) = room_of(rng)
     kind = PublicMessage if wire_format is WireFormat.PUBLIC_MESSAGE else PrivateMessage
-    assert isinstance(decode(MLSMessage, alice.stage(wire_format=wire_format, padding_size=256).message).body, kind)
+    assert isinstance(decode(MLSMessage, alice.stage(wire_format=wire_format, padding=pad_to_multiple(256)).message).body, kind)
 
 
 def test_a_commit_changes_no_state_until_it_is_entered(rng: random.Random) -> None:

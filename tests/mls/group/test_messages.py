@@ -12,6 +12,7 @@ from dmls.errors import DecryptionError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, encode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
+from dmls.mls.framing.padding import pad_to_multiple
 from dmls.mls.group.application import encrypt
 from dmls.mls.group.follower import open_public_message
 from dmls.mls.group.process import open_message
@@ -61,7 +62,7 @@ def test_everybody_reads_everybody(suite: CipherSuite, rng: random.Random) -> No
     room, members = room_of(rng, "abc", suite)
     for text in (b"", b"x", bytes(5000)):
         for sender in members:
-            room.say(sender, text, authenticated_data=b"seen by all", padding_size=64)
+            room.say(sender, text, authenticated_data=b"seen by all", padding=pad_to_multiple(64))
 
 
 def test_authenticated_data_is_delivered(room: Room) -> None:
@@ -101,7 +102,7 @@ def test_padding_hides_the_length(room: Room) -> None:
     alice, bob, *_ = room.members
     sizes = set()
     for text in (b"", b"a", b"a" * 100):
-        message = alice.send(text, padding_size=256)
+        message = alice.send(text, padding=pad_to_multiple(256))
         sizes.add(len(message))
         assert bob.receive(message) == text
     assert len(sizes) == 1

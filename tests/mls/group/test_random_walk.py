@@ -136,10 +136,10 @@ class Walk(RuleBasedStateMachine):
         self.clear()
 
     @precondition(lambda self: not self.waiting)
-    @rule(sender=pick, text=st.binary(max_size=40), padding=st.sampled_from([0, 32]))
-    def send(self, sender: int, text: bytes, padding: int) -> None:
+    @rule(sender=pick, text=st.binary(max_size=40), padding=st.sampled_from([no_padding, pad_to_multiple(32), pad_in_steps()]))
+    def send(self, sender: int, text: bytes, padding: Padding) -> None:
         party = self.member(sender)
-        message = party.send(text, padding_size=padding)
+        message = party.send(text, padding=padding)
         self.under_way.append((message, text, set(self.room.members) - {party}))
 
     @precondition(lambda self: self.under_way)
