@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dmls.errors import DMLSError
 from dmls.mls.crypto.suites import cipher_suite
+from dmls.mls.framing.padding import Padding, no_padding, pad_in_steps, pad_to_multiple
 from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.extensions import ExternalSenders, make_extension
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, Remove
