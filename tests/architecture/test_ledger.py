@@ -32,13 +32,13 @@ OPEN_BY_AREA: dict[str, str] = {
     # PrivateMessage
     "PRV": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
     # Leaf nodes
-    "LN": "08 09 10 11 22 27 28",
+    "LN": "08 09 10 11 22 27",
     # KeyPackages
-    "KP": "02 05 07 08 10 11 12 13",
+    "KP": "05 07 08 10 11 12 13",
     # Ratchet tree
-    "TR": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 19 20 21 22 23 25 26 27 28 29 30 31 32 33 34",
+    "TR": "02 06 07 08 09 10 11 12 14 15 19 20 21 22 23 33",
     # UpdatePath / TreeKEM
-    "UP": "02 05 06 07 08 10 11 12 13 14 16 17",
+    "UP": "07 08 14 16 17",
     # Key schedule, transcript, exporters, PSKs
     "KS": "01 02 03 04 06 07 08 09 10 11 12 13",
     # Key schedule, transcript, exporters, PSKs
@@ -52,7 +52,7 @@ OPEN_BY_AREA: dict[str, str] = {
     # Proposal list, regular commit
     "PL": "05 11 13 18",
     # Extensions, GREASE, registries
-    "EX": "01 02 03 04 05 06 07 08 09 11 12 13 15",
+    "EX": "01 02 05 06 07 08 09 11 12 13 15",
     # Sequencing, application data, operations
     "SQ": "03",
 }

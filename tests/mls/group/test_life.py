@@ -137,6 +137,7 @@ def test_adds_take_their_slots_in_the_order_of_the_list(rng: random.Random) -> N
     room.talk()
 
 
+@pytest.mark.keeps("TR-22")
 def test_a_leaf_whose_subtree_was_emptied_commits(rng: random.Random) -> None:
     room, members = room_of(rng, "abcdefgh")
     for party in members:
@@ -259,6 +260,7 @@ def test_what_a_leaf_supports_may_change_with_its_path(rng: random.Random) -> No
     room.talk()
 
 
+@pytest.mark.keeps("LN-22")
 def test_a_member_and_its_replacement_pass_on_keys_in_one_commit(rng: random.Random) -> None:
     """Uniqueness is judged after the whole list: a removed client's key may come back with it, and two members may swap."""
     room, (alice, bob, carol, dan) = room_of(rng)

@@ -132,6 +132,7 @@ def test_a_path_that_breaks_a_rule_is_refused(room: Room, rule: str, breach: PAT
     refuse_commit(room, forge_commit(room.members[0], alter_path=breach), rule)
 
 
+@pytest.mark.breaks("UP-11")
 def test_a_path_brings_keys_that_stand_nowhere(room: Room) -> None:
     alice = room.members[0]
     tree = room.follower.tree
@@ -152,12 +153,14 @@ def test_a_path_brings_keys_that_stand_nowhere(room: Room) -> None:
     )
 
 
+@pytest.mark.breaks("UP-09")
 def test_the_leaf_holds_the_parent_hash_of_the_path(room: Room) -> None:
     alice = room.members[0]
     for wrong in (b"", bytes(32)):
         refuse_commit(room, forge_commit(alice, alter_leaf=partial(replace, source=CommitSource(wrong))), "UP-09")
 
 
+@pytest.mark.breaks("UP-10")
 def test_path_secrets_are_those_of_the_public_keys(room: Room, rng: random.Random) -> None:
     alice, *others = room.members
     wrong = Secret(rng.randbytes(32))
@@ -180,6 +183,7 @@ def test_path_secrets_are_those_of_the_public_keys(room: Room, rng: random.Rando
                 party.process(message)
 
 
+@pytest.mark.breaks("UP-06")
 def test_path_secrets_are_sealed_with_the_context_of_the_new_epoch(room: Room) -> None:
     alice, bob, *_ = room.members
 
@@ -194,6 +198,7 @@ def test_path_secrets_are_sealed_with_the_context_of_the_new_epoch(room: Room) -
     bob.receive(forge_commit(alice, alter_sealing=alter(extensions=old.extensions)))
 
 
+@pytest.mark.breaks("UP-04", "UP-05")
 def test_the_path_is_not_sealed_to_those_that_the_commit_adds(room: Room, newcomer: Party) -> None:
     alice, bob, *_ = room.members
     room.commit(alice, Remove(bob.leaf), leavers=[bob])
@@ -320,6 +325,7 @@ def test_an_epoch_that_cannot_be_numbered_is_refused(room: Room) -> None:
         follow_commit(bob.state.public, replace(content, content=framed), ANYBODY)
 
 
+@pytest.mark.breaks("UP-12")
 def test_a_receiver_without_the_keys_says_so(room: Room) -> None:
     alice, bob, *_ = room.members
     message = alice.stage().message

@@ -39,6 +39,7 @@ BY_HARMLESS = pytest.mark.parametrize("alteration", list(HARMLESS.values()), ids
 # Key packages
 
 
+@pytest.mark.breaks("KP-02")
 @BY_BREACH
 def test_a_key_package_with_such_a_leaf_is_refused(room: Room, newcomer: Party, rule: str, breach: Breach) -> None:
     package = forge_key_package(newcomer, alter_leaf=breach)
@@ -49,6 +50,7 @@ def test_a_key_package_with_such_a_leaf_is_refused(room: Room, newcomer: Party, 
     refuse_commit(room, forge_commit(room.members[0], Add(package)), rule)
 
 
+@pytest.mark.keeps("LN-09", "EX-02")
 @BY_HARMLESS
 def test_a_key_package_with_such_a_leaf_is_accepted(room: Room, newcomer: Party, alteration: Breach) -> None:
     message = forge_commit(room.members[0], Add(forge_key_package(newcomer, alter_leaf=alteration)))
@@ -65,12 +67,14 @@ def test_a_key_package_with_another_source_is_refused(room: Room, newcomer: Part
     refuse_commit(room, forge_commit(room.members[0], Add(package)), rule)
 
 
+@pytest.mark.breaks("LN-25")
 def test_a_key_package_with_an_unsound_signature_key_is_refused(room: Room, newcomer: Party) -> None:
     for key in (b"", newcomer.client.signature_key + b"\x00", bytes(32)):
         package = forge_key_package(newcomer, alter_leaf=keyed(signature_key=key))
         refuse_commit(room, forge_commit(room.members[0], Add(package)), "LN-25")
 
 
+@pytest.mark.breaks("LN-25", "KP-06")
 @pytest.mark.parametrize("number", [2, 5, 7])
 def test_nist_keys_must_be_uncompressed_points_on_the_curve(number: int, rng: random.Random) -> None:
     suite = cipher_suite(number)
@@ -94,6 +98,7 @@ def test_nist_keys_must_be_uncompressed_points_on_the_curve(number: int, rng: ra
     assert room.follower.tree.member_count == 2
 
 
+@pytest.mark.breaks("LN-02", "KP-03")
 def test_signatures_of_key_packages_and_of_their_leaves_are_checked(room: Room, newcomer: Party, rng: random.Random) -> None:
     alice = room.members[0]
     made, other = newcomer.key_package(), Party(SUITE, "other", rng.randbytes)
@@ -109,6 +114,7 @@ def test_signatures_of_key_packages_and_of_their_leaves_are_checked(room: Room, 
         refuse_commit(room, forge_commit(alice, Add(spoilt)), "KP-03")
 
 
+@pytest.mark.breaks("LN-12")
 @pytest.mark.parametrize(
     ("now", "rule", "creating"),
     [
@@ -138,6 +144,7 @@ def test_lifetimes_of_added_leaves(room: Room, newcomer: Party, now: int, rule: 
     assert bob.process(message).state.public.tree.member_count == 5
 
 
+@pytest.mark.breaks("LN-14")
 def test_lifetimes_that_are_too_long_are_refused(room: Room, newcomer: Party) -> None:
     limits = Limits(max_lifetime=1000)
     alice, bob, *_ = room.members
@@ -157,6 +164,7 @@ def test_an_update_with_such_a_leaf_is_refused(room: Room, rule: str, breach: Br
     refuse_update(room, spoilt_update(room.members[1], breach), rule)
 
 
+@pytest.mark.keeps("LN-09", "EX-02")
 @BY_HARMLESS
 def test_an_update_with_such_a_leaf_is_accepted(room: Room, alteration: Breach) -> None:
     alice, bob, *others = room.members
@@ -166,12 +174,14 @@ def test_an_update_with_such_a_leaf_is_accepted(room: Room, alteration: Breach) 
         party.receive(message)
 
 
+@pytest.mark.breaks("LN-02")
 def test_an_update_is_signed_for_its_group_and_place(room: Room) -> None:
     bob = room.members[1]
     refuse_update(room, spoilt_update(bob, same, group_id=b"another group"), "LN-02")
     refuse_update(room, spoilt_update(bob, same, index=2), "LN-02")
 
 
+@pytest.mark.breaks("LN-16", "LN-18")
 def test_an_update_has_its_source_and_a_fresh_key(room: Room) -> None:
     bob = room.members[1]
     old = room.follower.tree.leaf(bob.leaf)
@@ -181,6 +191,7 @@ def test_an_update_has_its_source_and_a_fresh_key(room: Room) -> None:
     refuse_update(room, spoilt_update(bob, keyed(encryption_key=old.encryption_key)), "LN-18")
 
 
+@pytest.mark.breaks("LN-20", "LN-21")
 def test_an_update_takes_nobodys_keys(room: Room, newcomer: Party) -> None:
     alice, bob, carol, dan = room.members
     room.commit(dan)
@@ -210,6 +221,7 @@ def test_a_path_with_such_a_leaf_is_refused(room: Room, rule: str, breach: Breac
     refuse_commit(room, forge_commit(room.members[0], alter_leaf=breach), rule)
 
 
+@pytest.mark.keeps("LN-09", "EX-02")
 @BY_HARMLESS
 def test_a_path_with_such_a_leaf_is_accepted(room: Room, alteration: Breach) -> None:
     message = forge_commit(room.members[0], alter_leaf=alteration)
@@ -223,6 +235,7 @@ def test_an_external_commit_with_such_a_leaf_is_refused(room: Room, newcomer: Pa
     refuse_commit(room, forge_external_commit(newcomer, room.follower, info, alter_leaf=breach), rule)
 
 
+@pytest.mark.keeps("LN-09", "EX-02")
 @BY_HARMLESS
 def test_an_external_commit_with_such_a_leaf_is_accepted(room: Room, newcomer: Party, alteration: Breach) -> None:
     message = forge_external_commit(newcomer, room.follower, room.members[0].group_info(), alter_leaf=alteration)
@@ -230,6 +243,7 @@ def test_an_external_commit_with_such_a_leaf_is_accepted(room: Room, newcomer: P
         party.receive(message)
 
 
+@pytest.mark.breaks("LN-17")
 @pytest.mark.parametrize("source", [ALWAYS, UpdateSource()], ids=repr)
 def test_a_path_has_its_source(room: Room, newcomer: Party, source: UpdateSource) -> None:
     def breach(leaf: LeafNode) -> LeafNode:
@@ -240,6 +254,7 @@ def test_a_path_has_its_source(room: Room, newcomer: Party, source: UpdateSource
     refuse_commit(room, forge_external_commit(newcomer, room.follower, info, alter_leaf=breach), "LN-17")
 
 
+@pytest.mark.breaks("LN-19", "UP-02", "UP-11")
 def test_a_path_needs_a_fresh_encryption_key(room: Room) -> None:
     alice, bob, *_ = room.members
     own, other = room.follower.tree.leaf(alice.leaf), room.follower.tree.leaf(bob.leaf)
@@ -249,6 +264,7 @@ def test_a_path_needs_a_fresh_encryption_key(room: Room) -> None:
     refuse_commit(room, forge_commit(alice, alter_leaf=keyed(encryption_key=other.encryption_key)), "UP-11")
 
 
+@pytest.mark.breaks("LN-02")
 def test_a_path_is_signed_for_its_group_and_place(room: Room, newcomer: Party) -> None:
     alice = room.members[0]
     info = alice.group_info()
@@ -261,6 +277,7 @@ def test_a_path_is_signed_for_its_group_and_place(room: Room, newcomer: Party) -
     refuse_commit(room, forge_external_commit(newcomer, room.follower, info, place=LeafIndex(5)), "LN-02")
 
 
+@pytest.mark.breaks("LN-20")
 def test_a_path_takes_nobodys_signature_key(room: Room) -> None:
     alice, bob, *_ = room.members
     own = alice.client

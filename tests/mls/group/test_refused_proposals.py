@@ -126,6 +126,7 @@ def test_a_member_is_added_only_where_it_is_removed(room: Room) -> None:
     accept(room, [again, Remove(bob.leaf)], bob)
 
 
+@pytest.mark.breaks("KP-14", "LN-21")
 def test_two_additions_share_no_key(room: Room, newcomer: Party, rng: random.Random) -> None:
     first, other = newcomer.key_package(), Party(SUITE, "other", rng.randbytes)
     twin = forge_key_package(other, partial(replace, init_key=first.init_key))
@@ -135,7 +136,7 @@ def test_two_additions_share_no_key(room: Room, newcomer: Party, rng: random.Ran
     refuse(room, [Add(first), Add(twin)], "LN-21")
 
 
-@pytest.mark.breaks("PL-14")
+@pytest.mark.breaks("LN-21", "PL-14")
 def test_an_addition_takes_no_key_of_the_tree(room: Room, newcomer: Party) -> None:
     room.commit(room.members[3])
     tree = room.follower.tree
@@ -176,6 +177,7 @@ def test_init_and_encryption_key_of_a_package_differ(room: Room, newcomer: Party
     refuse(room, [Add(package)], "KP-04")
 
 
+@pytest.mark.keeps("KP-08", "EX-02")
 def test_unknown_extensions_of_a_key_package_are_ignored(room: Room, newcomer: Party) -> None:
     extensions = (Extension(0x0A0A, b"grease"), Extension(0xF123, b""))
     accept(room, [Add(forge_key_package(newcomer, partial(replace, extensions=extensions)))])

@@ -42,6 +42,7 @@ FULL = Capabilities((1,), (1,), (APP,), (0xF00D,), (1, 2))
 REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (0xF00D, 1), (1, 2)))
 
 
+@pytest.mark.breaks("LN-03")
 @pytest.mark.parametrize(
     "missing", [{"extensions": ()}, {"proposals": ()}, {"credentials": (1,)}], ids=["extension", "proposal", "credential"]
 )
@@ -62,6 +63,7 @@ def test_leaves_support_what_the_group_requires(rng: random.Random, missing: dic
     room.commit(room.members[0], change, Remove(lacking.leaf), leavers=[lacking])
 
 
+@pytest.mark.breaks("LN-04", "EX-03", "EX-04")
 def test_leaves_support_the_extensions_of_the_group(rng: random.Random) -> None:
     members = parties(SUITE, "abc", rng, FULL)
     room = Room(members[0], extensions=(Extension(APP, b"data"),))
@@ -154,6 +156,7 @@ def at_carol(room: Room, breach: Breach, *, signer: Party | None = None) -> Call
     return alter
 
 
+@pytest.mark.breaks("LN-28")
 @BY_BREACH
 def test_a_tree_with_such_a_leaf_is_refused(room: Room, invitation: Callable[..., None], rule: str, breach: Breach) -> None:
     # What a leaf says of credentials is compared with all others first.
@@ -161,15 +164,18 @@ def test_a_tree_with_such_a_leaf_is_refused(room: Room, invitation: Callable[...
     invitation(at_carol(room, same), None)
 
 
+@pytest.mark.keeps("LN-09")
 @BY_HARMLESS
 def test_a_tree_with_such_a_leaf_is_accepted(room: Room, invitation: Callable[..., None], alteration: Breach) -> None:
     invitation(at_carol(room, alteration), None)
 
 
+@pytest.mark.breaks("LN-02")
 def test_leaves_of_a_tree_are_signed_by_their_owners(room: Room, invitation: Callable[..., None]) -> None:
     invitation(at_carol(room, same, signer=room.members[1]), "LN-02")
 
 
+@pytest.mark.breaks("TR-31", "TR-32")
 def test_keys_of_a_tree_are_unique(room: Room, invitation: Callable[..., None]) -> None:
     bob = room.follower.tree.leaf(room.members[1].leaf)
     assert bob is not None
@@ -178,6 +184,7 @@ def test_keys_of_a_tree_are_unique(room: Room, invitation: Callable[..., None]) 
     invitation(with_bobs_key, "TR-32")
 
 
+@pytest.mark.breaks("LN-13", "LN-14")
 def test_lifetimes_of_a_tree_are_checked_where_a_time_is_given(room: Room, invitation: Callable[..., None]) -> None:
     def expire(leaf: LeafNode) -> LeafNode:
         return replace(leaf, source=Lifetime(1000, 2000))
@@ -188,6 +195,7 @@ def test_lifetimes_of_a_tree_are_checked_where_a_time_is_given(room: Room, invit
     invitation(at_carol(room, expire), None, now=2000 + 3600)
 
 
+@pytest.mark.breaks("LN-03", "LN-04")
 def test_what_a_newcomer_lacks_keeps_it_out(rng: random.Random) -> None:
     """Whoever added it did not care; the newcomer itself does, before it looks at anybody else's leaf."""
     members = parties(SUITE, "abc", rng, FULL)

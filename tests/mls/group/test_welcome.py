@@ -332,6 +332,7 @@ def test_every_parent_is_vouched_for(scene: Scene) -> None:
         scene.refuse("TR-24", scene.forge(alter_nodes=in_parent(number, parent_hash=b"")))
 
 
+@pytest.mark.breaks("TR-24")
 def test_a_parent_that_nobody_put_there_is_noticed(fresh: Scene) -> None:
     key = SUITE.derive_key_pair(bytes(32)).public_key
 
@@ -342,6 +343,7 @@ def test_a_parent_that_nobody_put_there_is_noticed(fresh: Scene) -> None:
     fresh.refuse("TR-24", fresh.forge(alter_nodes=invent))
 
 
+@pytest.mark.breaks("TR-24", "TR-27")
 def test_a_leaf_of_a_key_package_or_an_update_vouches_for_nothing(scene: Scene) -> None:
     committer = scene.committer
 
@@ -357,6 +359,7 @@ def test_a_leaf_of_a_key_package_or_an_update_vouches_for_nothing(scene: Scene) 
     scene.refuse("TR-24", scene.forge(alter_nodes=drop))
 
 
+@pytest.mark.breaks("TR-05", "TR-29", "TR-30")
 def test_unmerged_leaves_are_members_below_and_known_between(rng: random.Random) -> None:
     scene = Scene(rng, with_path=False)
     # The newcomer, leaf 4, is unmerged nowhere: no parent above it holds a key but the root.
@@ -372,10 +375,12 @@ def test_unmerged_leaves_are_members_below_and_known_between(rng: random.Random)
         scene.forge(alter_nodes=in_parent(3, unmerged_leaves=(2, 2)))
 
 
+@pytest.mark.breaks("TR-29")
 def test_a_blank_leaf_is_not_unmerged(scene: Scene) -> None:
     scene.refuse("TR-29", scene.forge(alter_nodes=in_parent(7, unmerged_leaves=(5,))))
 
 
+@pytest.mark.breaks("TR-31", "LN-25")
 def test_keys_of_parents_stand_in_one_node(scene: Scene) -> None:
     tree = scene.staged.state.public.tree
     parent, leaf = tree.parent(5), tree.leaf(LeafIndex(0))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -254,12 +255,14 @@ def run(seed: int, history: Iterable[tuple[str, int, int]]) -> World:
     return world
 
 
+@pytest.mark.keeps("TR-02", "TR-03", "TR-04", "TR-14", "TR-20", "TR-24", "UP-01", "UP-04", "UP-08")
 @settings(max_examples=2 * settings().max_examples)
 @given(st.lists(steps, min_size=6, max_size=16), st.integers(0, 2**32))
 def test_any_history_agrees_with_the_text_of_the_rfc(history: list[tuple[str, int, int]], seed: int) -> None:
     run(seed, history)
 
 
+@pytest.mark.keeps("TR-06", "TR-09", "TR-11", "TR-12", "TR-13", "TR-21", "TR-25", "UP-10")
 def test_a_long_history_agrees_with_the_text_of_the_rfc(seed: int, rng: random.Random) -> None:
     names = ("add", "add", "remove", "update", "commit", "commit", "commit", "rejoin")
     history = [(rng.choice(names), rng.randint(0, 4), rng.randrange(2**16)) for _ in range(150)]

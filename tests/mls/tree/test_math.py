@@ -13,12 +13,14 @@ leaves = st.integers(0, 2**31 - 1)
 levels = st.integers(1, 31)
 
 
+@pytest.mark.breaks("TR-01")
 @pytest.mark.parametrize("relation", [math.left, math.right])
 def test_a_leaf_has_no_children(relation: Any) -> None:
     with pytest.raises(UsageError):
         relation(6)
 
 
+@pytest.mark.breaks("TR-01")
 @pytest.mark.parametrize(("node", "width"), [(3, 4), (7, 4), (-1, 4), (0, 1)])
 def test_the_root_and_what_is_outside_have_no_parent(node: int, width: int) -> None:
     with pytest.raises(UsageError):
@@ -27,12 +29,14 @@ def test_the_root_and_what_is_outside_have_no_parent(node: int, width: int) -> N
         math.sibling(node, width)
 
 
+@pytest.mark.breaks("TR-01")
 @pytest.mark.parametrize("width", [0, -4, 3, 12])
 def test_a_width_is_a_power_of_two(width: int) -> None:
     with pytest.raises(UsageError):
         math.root(width)
 
 
+@pytest.mark.keeps("TR-01")
 @given(leaves, levels)
 def test_an_ancestor_covers_its_leaf_and_is_reached_by_parents(leaf: int, height: int) -> None:
     node: int = math.leaf_to_node(leaf)
@@ -44,6 +48,7 @@ def test_an_ancestor_covers_its_leaf_and_is_reached_by_parents(leaf: int, height
         node = math.parent(node, 2**31)
 
 
+@pytest.mark.keeps("TR-01")
 @given(leaves, leaves)
 def test_the_common_ancestor_is_the_lowest_node_above_both(one: int, other: int) -> None:
     node = math.common_ancestor(one, other)
@@ -54,6 +59,7 @@ def test_the_common_ancestor_is_the_lowest_node_above_both(one: int, other: int)
             assert math.covers(child, one) != math.covers(child, other)
 
 
+@pytest.mark.keeps("TR-01")
 @given(levels, st.data())
 def test_siblings_are_the_two_children_of_one_parent(height: int, data: st.DataObject) -> None:
     width = 1 << height

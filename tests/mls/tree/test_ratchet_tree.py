@@ -31,6 +31,7 @@ def indices(*numbers: int) -> list[LeafIndex]:
     return [LeafIndex(number) for number in numbers]
 
 
+@pytest.mark.breaks("PR-07", "TR-34")
 @pytest.mark.parametrize("index", [1, 4, 7, 8, 2**31, 2**32 - 1, -1])
 @pytest.mark.parametrize("operation", ["remove", "update"])
 def test_a_leaf_that_is_blank_or_outside_is_neither_removed_nor_updated(operation: str, index: int, rng: random.Random) -> None:
@@ -73,6 +74,7 @@ def test_a_leaf_holds_no_parent_and_a_blank_node_no_key(rng: random.Random) -> N
         tree.encryption_key(NodeIndex(3))
 
 
+@pytest.mark.keeps("TR-07")
 def test_an_addition_takes_the_leftmost_blank_leaf(rng: random.Random) -> None:
     tree, _ = make_tree(SUITE, rng, 8)
     tree = tree.remove_all(indices(5, 2))
@@ -83,6 +85,7 @@ def test_an_addition_takes_the_leftmost_blank_leaf(rng: random.Random) -> None:
     assert tree.is_blank(NodeIndex(15))
 
 
+@pytest.mark.keeps("TR-06")
 def test_unmerged_leaves_stay_in_order_when_a_hole_on_their_left_is_filled(rng: random.Random) -> None:
     leaves = [make_member(SUITE, rng, f"user {number}").leaf_node for number in range(4)]
     key = rng.randbytes(32)
@@ -93,6 +96,7 @@ def test_unmerged_leaves_stay_in_order_when_a_hole_on_their_left_is_filled(rng: 
     assert tree.parent(NodeIndex(3)) == ParentNode(key, b"", (1, 3))
 
 
+@pytest.mark.keeps("TR-08")
 def test_a_wider_tree_has_a_blank_root_over_the_old_one(rng: random.Random) -> None:
     tree, _, _ = full_tree(SUITE, rng, 4)
     wider, index = tree.add(make_member(SUITE, rng, "fifth").leaf_node)
@@ -101,6 +105,7 @@ def test_a_wider_tree_has_a_blank_root_over_the_old_one(rng: random.Random) -> N
     assert wider.parent(NodeIndex(3)) == tree.parent(NodeIndex(3)) is not None
 
 
+@pytest.mark.keeps("TR-09", "TR-10")
 def test_removing_truncates_as_far_as_the_right_half_is_blank(rng: random.Random) -> None:
     tree, _, _ = full_tree(SUITE, rng, 9)
     assert tree.width == 16
@@ -110,6 +115,7 @@ def test_removing_truncates_as_far_as_the_right_half_is_blank(rng: random.Random
     assert tree.remove_all(indices(8, 7, 6, 5, 4, 3, 2, 1)).width == 1
 
 
+@pytest.mark.keeps("TR-07", "TR-11")
 def test_removing_and_adding_in_one_commit_reuses_the_slots_that_are_left(rng: random.Random) -> None:
     tree, _ = make_tree(SUITE, rng, 9)
     tree = tree.remove_all(indices(8, 1))
@@ -118,6 +124,7 @@ def test_removing_and_adding_in_one_commit_reuses_the_slots_that_are_left(rng: r
     assert tree.width == 16
 
 
+@pytest.mark.keeps("TR-33")
 def test_the_only_member_can_replace_itself(rng: random.Random) -> None:
     tree, _ = make_tree(SUITE, rng, 1)
     empty = tree.remove(LeafIndex(0))
@@ -129,11 +136,13 @@ def test_the_only_member_can_replace_itself(rng: random.Random) -> None:
     assert tree == RatchetTree.create(SUITE, newcomer)
 
 
+@pytest.mark.keeps("TR-14", "TR-33")
 def test_a_lone_leaf_hashes_as_leaf(rng: random.Random) -> None:
     leaf = make_member(SUITE, rng, "alone").leaf_node
     assert RatchetTree.create(SUITE, leaf).tree_hash == sha256(b"\x01\x00\x00\x00\x00\x01" + encode(leaf)).digest()
 
 
+@pytest.mark.keeps("TR-07", "TR-09", "TR-15")
 def test_wide_trees_agree_with_the_model(rng: random.Random) -> None:
     leaves = [make_member(SUITE, rng, f"user {number}").leaf_node for number in range(300)]
     tree, _ = RatchetTree.create(SUITE, leaves[0]).add_all(leaves[1:250])

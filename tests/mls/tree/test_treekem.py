@@ -101,6 +101,7 @@ class Scene:
 # Making
 
 
+@pytest.mark.keeps("UP-01", "UP-15")
 def test_a_path_has_fresh_keys_and_its_secrets_follow_from_each_other(rng: random.Random) -> None:
     scene = Scene.make(rng)
     staged = scene.staged
@@ -128,6 +129,7 @@ def test_a_path_is_made_again_from_the_same_randomness(rng: random.Random) -> No
     assert make(1) == make(1) != make(2)
 
 
+@pytest.mark.keeps("TR-33", "UP-15")
 def test_a_lone_member_has_an_empty_path_and_still_a_commit_secret(rng: random.Random) -> None:
     tree, members, _ = full_tree(SUITE, rng, 1)
     sender = LeafIndex(0)
@@ -140,6 +142,7 @@ def test_a_lone_member_has_an_empty_path_and_still_a_commit_secret(rng: random.R
     assert merge_path(tree, sender, path, excluded=NOBODY) == staged.tree
 
 
+@pytest.mark.keeps("UP-05")
 def test_an_addition_to_an_empty_half_is_in_the_path_with_nobody_to_seal_to(rng: random.Random) -> None:
     tree, members, _ = full_tree(SUITE, rng, 1)
     sender = LeafIndex(0)
@@ -183,6 +186,7 @@ def test_a_path_secret_is_told_for_leaves_under_the_path_only(rng: random.Random
 # Merging
 
 
+@pytest.mark.keeps("UP-01", "UP-10", "UP-12")
 @pytest.mark.parametrize("suite", [cipher_suite(number) for number in range(1, 8)], ids=str)
 def test_everybody_learns_the_same_in_every_suite(suite: CipherSuite, rng: random.Random) -> None:
     scene = Scene.make(rng, 5, suite, additions=2)
@@ -198,6 +202,7 @@ def test_everybody_learns_the_same_in_every_suite(suite: CipherSuite, rng: rando
         assert opened.private_keys.items() <= scene.staged.private_keys.items()
 
 
+@pytest.mark.breaks("UP-03")
 def test_the_number_of_nodes_is_that_of_the_filtered_path(rng: random.Random) -> None:
     scene = Scene.make(rng)
     leaf, nodes = scene.path.leaf_node, scene.path.nodes
@@ -205,6 +210,7 @@ def test_the_number_of_nodes_is_that_of_the_filtered_path(rng: random.Random) ->
         scene.refuses(UpdatePath(leaf, wrong), "UP-03")
 
 
+@pytest.mark.breaks("UP-03", "TR-03")
 def test_a_filtered_node_is_not_in_the_path(rng: random.Random) -> None:
     scene = Scene.make(rng, before=lambda tree: tree.remove(LeafIndex(3)))
     assert scene.staged.nodes == (3, 7)
@@ -212,6 +218,7 @@ def test_a_filtered_node_is_not_in_the_path(rng: random.Random) -> None:
     scene.refuses(UpdatePath(scene.path.leaf_node, (extra, *scene.path.nodes)), "UP-03")
 
 
+@pytest.mark.breaks("UP-04")
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_numbers_of_ciphertexts_are_those_of_the_recipients(number: int, rng: random.Random) -> None:
     scene = Scene.make(rng, 7, additions=1)
@@ -222,6 +229,7 @@ def test_the_numbers_of_ciphertexts_are_those_of_the_recipients(number: int, rng
         scene.refuses(path, "UP-04")
 
 
+@pytest.mark.breaks("UP-04", "UP-05")
 def test_a_path_sealed_to_a_leaf_added_with_it_is_refused(rng: random.Random) -> None:
     scene = Scene.make(rng, 7, additions=1)
     path = seal_path(scene.tree, scene.staged, NOBODY, CONTEXT, rng.randbytes)
@@ -232,6 +240,7 @@ def test_a_path_sealed_to_a_leaf_added_with_it_is_refused(rng: random.Random) ->
     assert caught.value.rule == "UP-04"
 
 
+@pytest.mark.breaks("UP-04")
 @pytest.mark.parametrize("data", [b"\x00", b"\x20" + b"k" * 40, b"\xff" * 82, b"\x40\x00" * 41])
 def test_ciphertexts_that_do_not_parse_are_refused_by_whom_they_are_for(data: bytes, rng: random.Random) -> None:
     scene = Scene.make(rng)
@@ -246,6 +255,7 @@ def replace_data(template: Lazy[HPKECiphertext], data: bytes) -> Lazy[HPKECipher
     return Lazy(data, template._decoder)
 
 
+@pytest.mark.breaks("UP-09")
 def test_the_leaf_holds_the_hash_of_its_path(rng: random.Random) -> None:
     scene = Scene.make(rng)
     for source in (CommitSource(b""), CommitSource(b"h" * 32)):
@@ -253,6 +263,7 @@ def test_the_leaf_holds_the_hash_of_its_path(rng: random.Random) -> None:
     scene.refuses(scene.seal_leaf(scene.path, source=UpdateSource()), "UP-09")
 
 
+@pytest.mark.breaks("UP-11")
 def test_no_key_of_a_path_is_in_the_tree_or_twice_in_the_path(rng: random.Random) -> None:
     scene = Scene.make(rng)
     used = [scene.tree.encryption_key(NodeIndex(node)) for node in (0, 1, 4, 5, 7, 13)]
@@ -262,6 +273,7 @@ def test_no_key_of_a_path_is_in_the_tree_or_twice_in_the_path(rng: random.Random
         scene.refuses(scene.seal_leaf(scene.path, encryption_key=key), "UP-11")
 
 
+@pytest.mark.keeps("UP-11")
 def test_a_key_that_a_proposal_took_out_may_come_back_in_a_path(rng: random.Random) -> None:
     scene = Scene.make(rng)
     key = scene.tree.encryption_key(NodeIndex(14))
@@ -271,6 +283,7 @@ def test_a_key_that_a_proposal_took_out_may_come_back_in_a_path(rng: random.Rand
     scene.merge(scene.with_node(1, encryption_key=key))
 
 
+@pytest.mark.breaks("LN-25")
 @pytest.mark.parametrize("key", [b"", bytes(32), b"k" * 31], ids=["empty", "zero", "short"])
 def test_keys_of_a_path_are_valid(key: bytes, rng: random.Random) -> None:
     scene = Scene.make(rng)
@@ -289,6 +302,7 @@ def test_a_path_comes_from_a_member(sender: int, rng: random.Random) -> None:
 # Opening
 
 
+@pytest.mark.breaks("UP-10")
 def test_derived_keys_are_those_of_the_path_up_to_the_top(rng: random.Random) -> None:
     scene = Scene.make(rng)
     for number in range(3):
@@ -323,6 +337,7 @@ def test_an_agent_falls_back_to_a_leaf_whose_keys_it_holds(rng: random.Random) -
     assert len(scene.open(3, 5, keys=keys).private_keys) == 1
 
 
+@pytest.mark.breaks("UP-12")
 def test_nobody_opens_without_the_right_key(rng: random.Random) -> None:
     scene = Scene.make(rng, additions=1)
     outsider = {scene.new_key(): Secret(rng.randbytes(32))}
@@ -362,6 +377,7 @@ def test_a_wrong_private_key_for_a_public_one_does_not_open(rng: random.Random) 
         scene.open(0, keys=keys)
 
 
+@pytest.mark.breaks("UP-13")
 def test_a_member_that_was_updated_in_the_commit_opens_with_its_new_leaf_key_only(rng: random.Random) -> None:
     tree, members, keys = full_tree(SUITE, rng, 8)
     updated = LeafIndex(6)
@@ -378,6 +394,7 @@ def test_a_member_that_was_updated_in_the_commit_opens_with_its_new_leaf_key_onl
     assert opened.commit_secret == staged.commit_secret
 
 
+@pytest.mark.keeps("TR-02", "UP-04")
 def test_one_ciphertext_among_many_is_found_by_its_place(rng: random.Random) -> None:
     tree, members = make_tree(SUITE, rng, 40)
     keys = {member.leaf_node.encryption_key: member.encryption_key for member in members}
@@ -399,6 +416,7 @@ def test_one_ciphertext_among_many_is_found_by_its_place(rng: random.Random) -> 
 # Joining
 
 
+@pytest.mark.breaks("WL-16", "TR-04")
 def test_a_newcomer_is_told_the_right_secret(rng: random.Random) -> None:
     scene = Scene.make(rng, 7, additions=1)
     (index,) = scene.added
@@ -440,6 +458,7 @@ def test_nobody_welcomes_itself(rng: random.Random) -> None:
     assert caught.value.rule == "WL-16"
 
 
+@pytest.mark.keeps("UP-08")
 def test_a_committer_from_outside_takes_its_slot_like_a_member(rng: random.Random) -> None:
     tree, _, keys = full_tree(SUITE, rng, 7)
     joiner = make_member(SUITE, rng, "joiner")

@@ -102,6 +102,7 @@ def as_model(tree: RatchetTree) -> TreeModel:
 # Parent hashes
 
 
+@pytest.mark.keeps("TR-20", "TR-24")
 def test_what_the_forge_makes_by_the_rules_is_accepted(rng: random.Random) -> None:
     forge = Forge.full(rng, 8)
     forge.accepted()
@@ -109,6 +110,7 @@ def test_what_the_forge_makes_by_the_rules_is_accepted(rng: random.Random) -> No
     forge.accepted()
 
 
+@pytest.mark.breaks("TR-24")
 @pytest.mark.parametrize("index", [1, 3, 5, 7, 9, 11, 13])
 def test_a_parent_key_that_nobody_vouches_for_is_refused(index: int, rng: random.Random) -> None:
     forge = Forge.full(rng, 8)
@@ -116,6 +118,7 @@ def test_a_parent_key_that_nobody_vouches_for_is_refused(index: int, rng: random
     forge.refused("TR-24")
 
 
+@pytest.mark.breaks("TR-24")
 @pytest.mark.parametrize("index", [1, 3, 5, 7, 9, 11, 13])
 def test_a_parent_hash_that_is_another_or_empty_is_refused(index: int, rng: random.Random) -> None:
     forge = Forge.full(rng, 8)
@@ -127,6 +130,7 @@ def test_a_parent_hash_that_is_another_or_empty_is_refused(index: int, rng: rand
             forge.refused("TR-24")
 
 
+@pytest.mark.breaks("TR-24", "TR-27")
 @pytest.mark.parametrize("parent_hash", [b"", b"h" * 32])
 def test_a_leaf_that_drops_or_changes_its_parent_hash_is_refused(parent_hash: bytes, rng: random.Random) -> None:
     forge = Forge.full(rng, 2)
@@ -134,6 +138,7 @@ def test_a_leaf_that_drops_or_changes_its_parent_hash_is_refused(parent_hash: by
     forge.refused("TR-24")
 
 
+@pytest.mark.breaks("TR-26")
 @pytest.mark.parametrize("source", [Lifetime(0, 2**64 - 1), UpdateSource()])
 def test_only_a_leaf_that_came_with_a_commit_vouches(source: LeafNodeSource, rng: random.Random) -> None:
     forge = Forge.fresh(rng, 2)
@@ -141,6 +146,7 @@ def test_only_a_leaf_that_came_with_a_commit_vouches(source: LeafNodeSource, rng
     forge.refused("TR-24")
 
 
+@pytest.mark.breaks("TR-28")
 @pytest.mark.parametrize("index", [1, 3, 5])
 def test_all_parents_are_checked(index: int, rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
@@ -153,6 +159,7 @@ def test_all_parents_are_checked(index: int, rng: random.Random) -> None:
     forge.refused("TR-24")
 
 
+@pytest.mark.keeps("TR-21", "TR-25")
 def test_a_leaf_added_later_does_not_undo_what_was_vouched(rng: random.Random) -> None:
     forge = Forge.full(rng, 7)
     assert forge.model.add(make_member(SUITE, rng, "eighth").leaf_node) == 7
@@ -160,6 +167,7 @@ def test_a_leaf_added_later_does_not_undo_what_was_vouched(rng: random.Random) -
     assert forge.parent(11).unmerged_leaves == (7,)
 
 
+@pytest.mark.keeps("TR-21")
 def test_an_unmerged_leaf_is_taken_out_of_the_hash_below_blank_nodes_too(rng: random.Random) -> None:
     forge = Forge.fresh(rng, 8)
     forge.commit(6, unmerged={13: (7,)})
@@ -171,6 +179,7 @@ def test_an_unmerged_leaf_is_taken_out_of_the_hash_below_blank_nodes_too(rng: ra
     forge.refused("TR-24")
 
 
+@pytest.mark.breaks("TR-25")
 def test_a_list_of_unmerged_leaves_that_leaves_one_out_is_refused(rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
     forge.model.nodes[2] = None
@@ -183,12 +192,14 @@ def test_a_list_of_unmerged_leaves_that_leaves_one_out_is_refused(rng: random.Ra
     forge.accepted()
 
 
+@pytest.mark.breaks("TR-25")
 def test_a_leaf_that_lists_itself_as_unmerged_vouches_for_nothing(rng: random.Random) -> None:
     forge = Forge.fresh(rng, 4)
     forge.commit(0, unmerged={1: (0,), 3: (0,)})
     forge.refused("TR-24")
 
 
+@pytest.mark.breaks("TR-25")
 def test_under_a_blank_node_all_but_the_vouching_one_must_be_unmerged(rng: random.Random) -> None:
     forge = Forge.fresh(rng, 4)
     forge.commit(0, unmerged={1: (1,), 3: (1,)})
@@ -206,6 +217,7 @@ def test_under_a_blank_node_all_but_the_vouching_one_must_be_unmerged(rng: rando
     forge.refused("TR-24")
 
 
+@pytest.mark.keeps("TR-22")
 def test_the_top_of_a_path_need_not_be_the_root(rng: random.Random) -> None:
     forge = Forge.full(rng, 8)
     for index in range(4):
@@ -219,6 +231,7 @@ def test_the_top_of_a_path_need_not_be_the_root(rng: random.Random) -> None:
 # Unmerged leaves
 
 
+@pytest.mark.breaks("TR-29", "TR-34")
 @pytest.mark.parametrize("unmerged", [(2,), (1, 2), (4,), (2**31,), (2**32 - 1,)])
 def test_an_unmerged_leaf_is_below_its_node(unmerged: tuple[int, ...], rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
@@ -226,12 +239,14 @@ def test_an_unmerged_leaf_is_below_its_node(unmerged: tuple[int, ...], rng: rand
     forge.refused("TR-29")
 
 
+@pytest.mark.breaks("TR-29")
 def test_an_unmerged_leaf_of_the_root_is_in_the_tree(rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
     forge.commit(0, unmerged={3: (4,)})
     forge.refused("TR-29")
 
 
+@pytest.mark.breaks("TR-29", "TR-13")
 @pytest.mark.parametrize("unmerged", [{3: (1,)}, {7: (5,)}, {3: (1,), 7: (1, 4)}])
 def test_an_unmerged_leaf_is_not_blank(unmerged: dict[int, tuple[int, ...]], rng: random.Random) -> None:
     forge = Forge.full(rng, 7)
@@ -241,6 +256,7 @@ def test_an_unmerged_leaf_is_not_blank(unmerged: dict[int, tuple[int, ...]], rng
     forge.refused("TR-29")
 
 
+@pytest.mark.breaks("TR-30")
 def test_the_nodes_between_list_an_unmerged_leaf_too(rng: random.Random) -> None:
     forge = Forge.full(rng, 8)
     forge.commit(0, unmerged={7: (6,)})
@@ -254,6 +270,7 @@ def test_the_nodes_between_list_an_unmerged_leaf_too(rng: random.Random) -> None
 # Keys
 
 
+@pytest.mark.breaks("TR-31")
 def test_a_key_stands_in_one_node_only(rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
     forge.commit(0, keys={3: forge.parent(5).encryption_key})
@@ -266,6 +283,7 @@ def test_a_key_stands_in_one_node_only(rng: random.Random) -> None:
     forge.refused("TR-31")
 
 
+@pytest.mark.breaks("TR-32")
 def test_a_signature_key_stands_in_one_leaf_only(rng: random.Random) -> None:
     forge = Forge.fresh(rng, 4)
     forge.members[2] = replace(forge.members[2], signing_key=forge.members[0].signing_key)
@@ -276,6 +294,7 @@ def test_a_signature_key_stands_in_one_leaf_only(rng: random.Random) -> None:
 BAD_KEYS = [b"", b"\x00" * 32, b"\x01" + b"\x00" * 31, b"k" * 31, b"k" * 33]
 
 
+@pytest.mark.breaks("LN-25")
 @pytest.mark.parametrize("key", BAD_KEYS, ids=["empty", "zero", "small-order", "short", "long"])
 def test_keys_that_are_not_valid_are_refused(key: bytes, rng: random.Random) -> None:
     forge = Forge.fresh(rng, 2)
@@ -287,6 +306,7 @@ def test_keys_that_are_not_valid_are_refused(key: bytes, rng: random.Random) -> 
         forge.refused("LN-25")
 
 
+@pytest.mark.breaks("LN-25")
 @pytest.mark.parametrize("suite", [cipher_suite(2), cipher_suite(5), cipher_suite(7)], ids=["P-256", "P-521", "P-384"])
 def test_a_point_off_the_curve_is_refused(suite: CipherSuite, rng: random.Random) -> None:
     tree, members = make_tree(suite, rng, 2)
@@ -301,6 +321,7 @@ def test_a_point_off_the_curve_is_refused(suite: CipherSuite, rng: random.Random
 # Signatures
 
 
+@pytest.mark.breaks("LN-02")
 def test_a_leaf_of_another_group_or_place_is_refused(rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
     forge.accepted()
@@ -318,6 +339,7 @@ def test_a_leaf_of_a_key_package_is_signed_for_any_place(rng: random.Random) -> 
     forge.accepted()
 
 
+@pytest.mark.breaks("LN-02")
 @pytest.mark.parametrize("leaf", [0, 3, 6])
 def test_every_signature_is_verified(leaf: int, rng: random.Random) -> None:
     forge = Forge.fresh(rng, 7)
@@ -328,6 +350,7 @@ def test_every_signature_is_verified(leaf: int, rng: random.Random) -> None:
     forge.refused("LN-02", SignatureError)
 
 
+@pytest.mark.keeps("TR-24")
 @pytest.mark.parametrize("number", range(1, 8))
 def test_full_trees_of_every_suite_are_accepted(number: int, rng: random.Random) -> None:
     tree, _, _ = full_tree(cipher_suite(number), rng, 3)

@@ -54,6 +54,7 @@ def test_nodes_in_the_wrong_place_are_refused(nodes: tuple[bytes, ...], rule: st
     assert caught.value.rule == rule
 
 
+@pytest.mark.breaks("TR-05")
 @pytest.mark.parametrize("unmerged", [(1, 0), (0, 0), (0, 1, 1), (2**32 - 1, 0)])
 def test_unmerged_leaves_must_ascend(unmerged: tuple[int, ...]) -> None:
     parent = b"\x01\x02" + encode(ParentNode(b"k" * 32, b"", unmerged))
@@ -103,6 +104,7 @@ def test_the_limit_counts_leaf_slots_before_any_is_built() -> None:
         decode(BLANK * 1_000_000, LEAF, max_leaves=1000)
 
 
+@pytest.mark.keeps("TR-15", "TR-16")
 def test_blanks_at_the_end_are_left_out_and_come_back() -> None:
     tree, _ = make_tree(SUITE, random.Random(3), 5)
     assert tree.width == 8
@@ -114,6 +116,7 @@ def test_blanks_at_the_end_are_left_out_and_come_back() -> None:
     assert tree.encode().endswith(BLANK + b"\x01\x01" + encode(last))
 
 
+@pytest.mark.breaks("TR-18")
 def test_a_tree_of_blanks_has_no_encoding_that_decodes() -> None:
     tree, _ = make_tree(SUITE, random.Random(3), 1)
     empty = tree.remove_all([index for index, _ in tree.members()])
