@@ -49,6 +49,7 @@ def test_a_leaf_that_is_blank_or_outside_is_neither_removed_nor_updated(operatio
     assert tree.leaf(LeafIndex(index)) is None
 
 
+@pytest.mark.breaks("PR-07")
 def test_a_leaf_is_removed_once(rng: random.Random) -> None:
     tree, _ = make_tree(SUITE, rng, 4)
     with pytest.raises(InvalidProposalError) as caught:
