@@ -11,7 +11,7 @@ from typing import Final
 
 from dmls.errors import CodecError, InvalidCommitError, InvalidGroupInfoError, InvalidMessageError, UnsupportedError, UsageError
 from dmls.ids import CommitRef, DeviceId, GroupId, LeafIndex, RoomId, UserId
-from dmls.mls.codec import Enum8, decode, encode, opaque, struct, uint8, uint16, uint32, uint64, vector
+from dmls.mls.codec import Enum8, bounded, decode, encode, opaque, struct, uint8, uint16, uint32, uint64
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.extensions import Extension, make_extension, read_extension
 from dmls.mls.messages.message import AuthenticatedContent, FramedContent, MLSMessage
@@ -112,11 +112,11 @@ class DmlsCommitAAD:
 
     version: uint8
     parent: EpochPointer
-    resolves: vector[EpochPointer]
-    rejects: vector[EpochPointer]
+    resolves: bounded[EpochPointer]
+    rejects: bounded[EpochPointer]
     vote_seq: uint64
     logout: uint8
-    state_events: vector[opaque]
+    state_events: bounded[opaque]
 
 
 @struct

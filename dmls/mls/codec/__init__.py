@@ -15,18 +15,20 @@ that `encode` would write. The wire types:
     uint8 .. uint64      big-endian integers                 an `Enum8`/`Enum16` subclass: a closed enumeration
     opaque               bytes with a length prefix          `vector[T]`: a tuple with a length prefix in bytes
     optional[T]          presence octet, then T              `lazy[T]`: a vector that is unpacked only where it is read
+                                                         `bounded[T]`: a vector of no absurd number of elements
     Annotated[A | B, Tagged(width, {1: A, 2: B})]            select (tag) { case 1: A; case 2: B; }
     Annotated[T | None, When("field", predicate)]            T, present iff predicate(value of the earlier field)
 """
 
 from dmls.mls.codec.compiler import decode, decode_as, decode_prefix, encode, encode_as, struct
-from dmls.mls.codec.primitives import MAX_VECTOR, Decoder, Encoder, encode_length, encode_opaque, read_length
+from dmls.mls.codec.primitives import MAX_ELEMENTS, MAX_VECTOR, Decoder, Encoder, encode_length, encode_opaque, read_length
 from dmls.mls.codec.wire_types import (
     Enum8,
     Enum16,
     Lazy,
     Tagged,
     When,
+    bounded,
     lazy,
     opaque,
     optional,
@@ -38,6 +40,7 @@ from dmls.mls.codec.wire_types import (
 )
 
 __all__ = [
+    "MAX_ELEMENTS",
     "MAX_VECTOR",
     "Decoder",
     "Encoder",
@@ -46,6 +49,7 @@ __all__ = [
     "Lazy",
     "Tagged",
     "When",
+    "bounded",
     "decode",
     "decode_as",
     "decode_prefix",

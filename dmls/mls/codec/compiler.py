@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 
 from dmls.errors import TrailingDataError, UnknownVariantError, UsageError
-from dmls.mls.codec.primitives import INTEGERS, Decoder, Encoder, decode_opaque, elements, presence, write_opaque
+from dmls.mls.codec.primitives import INTEGERS, Decoder, Encoder, decode_opaque, elements, integers, presence, write_opaque
 from dmls.mls.codec.wire_types import (
     Enum8,
     Enum16,
@@ -114,12 +114,20 @@ def _compile(hint: Any) -> tuple[Encoder, Decoder]:
                 return write_opaque, decode_opaque
             if isinstance(note, Tagged):
                 return _select(note)
-            if isinstance(note, VectorNote | LazyVectorNote):
-                make = elements if isinstance(note, VectorNote) else _lazy_elements
-                return make(*_compile(typing.get_args(inner)[0]))
+            if isinstance(note, VectorNote):
+                return _vector(typing.get_args(inner)[0], note.most)
+            if isinstance(note, LazyVectorNote):
+                return _lazy_elements(*_compile(typing.get_args(inner)[0]))
             if isinstance(note, OptionalNote):
                 return presence(*_compile(_without_none(inner)))
     raise UsageError(f"{hint!r} is no wire type")
+
+
+def _vector(element: Any, most: int) -> tuple[Encoder, Decoder]:
+    notes = typing.get_args(element)[1:]
+    if notes and isinstance(notes[-1], UIntNote):
+        return integers(notes[-1].width, 4 * most)
+    return elements(*_compile(element), most)
 
 
 def _without_none(hint: Any) -> Any:

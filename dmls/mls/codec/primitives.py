@@ -6,6 +6,8 @@ to a list of bytes.
 
 from __future__ import annotations
 
+import functools
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from dmls.errors import LengthError, TruncatedError, UnknownVariantError, UsageE
 
 __all__ = [
     "INTEGERS",
+    "MAX_ELEMENTS",
     "MAX_VECTOR",
     "SHORT_PREFIXES",
     "Decoder",
@@ -21,6 +24,7 @@ __all__ = [
     "elements",
     "encode_length",
     "encode_opaque",
+    "integers",
     "presence",
     "read_length",
     "write_opaque",
@@ -28,6 +32,9 @@ __all__ = [
 
 MAX_VECTOR: Final = (1 << 30) - 1
 """Largest length in bytes that a length prefix can say (RFC 9420, Section 2.1.2)."""
+
+MAX_ELEMENTS: Final = 1 << 14
+"""Most elements of a vector that is declared `bounded`, where each takes work; of integers there may be four times as many."""
 
 _ONE_OCTET: Final = 0x40
 
@@ -126,9 +133,7 @@ INTEGERS: Final = {width: _integer(width) for width in (1, 2, 4, 8)}
 """Codecs of big-endian integers, by their number of octets."""
 
 
-def elements(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder]:
-    """Return the codec of a vector from that of its elements."""
-
+def _encode_elements(encode_one: Encoder) -> Encoder:
     def encode_vector(values: Sequence[Any], out: list[bytes]) -> None:
         parts: list[bytes] = []
         for value in values:
@@ -136,6 +141,12 @@ def elements(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder
         body = b"".join(parts)
         out.append(encode_length(len(body)))
         out.append(body)
+
+    return encode_vector
+
+
+def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encoder, Decoder]:
+    """Return the codec of a vector of at most `most` elements from that of its elements."""
 
     def decode_vector(data: bytes, pos: int, end: int) -> tuple[tuple[Any, ...], int]:
         length, pos = read_length(data, pos, end)
@@ -145,11 +156,35 @@ def elements(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder
             while pos < after:
                 value, pos = decode_one(data, pos, after)
                 values.append(value)
+                if len(values) > most:
+                    raise LengthError(f"vector has more than {most} elements", rule="ENC-17")
         except TruncatedError as error:
             raise LengthError("vector ends within an element", rule="ENC-07") from error
         return tuple(values), after
 
-    return encode_vector, decode_vector
+    return _encode_elements(encode_one), decode_vector
+
+
+_FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
+    """Return the codec of a vector of at most `most` integers of `width` octets."""
+
+    @functools.lru_cache(maxsize=256)
+    def unpacking(count: int) -> Callable[..., tuple[int, ...]]:
+        return struct.Struct(f">{count}{_FORMATS[width]}").unpack_from
+
+    def decode_vector(data: bytes, pos: int, end: int) -> tuple[tuple[int, ...], int]:
+        length, pos = read_length(data, pos, end)
+        count, rest = divmod(length, width)
+        if rest:
+            raise LengthError("vector ends within an element", rule="ENC-07")
+        if count > most:
+            raise LengthError(f"vector has more than {most} elements", rule="ENC-17")
+        return unpacking(count)(data, pos), pos + length
+
+    return _encode_elements(INTEGERS[width][0]), decode_vector
 
 
 def presence(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder]:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 from dmls.errors import LengthError
-from dmls.mls.codec.primitives import Decoder
+from dmls.mls.codec.primitives import MAX_ELEMENTS, MAX_VECTOR, Decoder
 
 __all__ = [
     "Enum8",
@@ -21,6 +21,7 @@ __all__ = [
     "UIntNote",
     "VectorNote",
     "When",
+    "bounded",
     "lazy",
     "opaque",
     "optional",
@@ -66,7 +67,9 @@ class OpaqueNote:
 
 @dataclasses.dataclass(frozen=True)
 class VectorNote:
-    """A vector with a length prefix in bytes."""
+    """A vector with a length prefix in bytes, of at most `most` elements, or four times as many integers."""
+
+    most: int = MAX_VECTOR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,5 +161,6 @@ uint32 = Annotated[int, UIntNote(4)]
 uint64 = Annotated[int, UIntNote(8)]
 opaque = Annotated[bytes, OpaqueNote()]
 vector = Annotated[tuple[T, ...], VectorNote()]
+bounded = Annotated[tuple[T, ...], VectorNote(MAX_ELEMENTS)]
 lazy = Annotated[Lazy[T], LazyVectorNote()]
 optional = Annotated[T | None, OptionalNote()]

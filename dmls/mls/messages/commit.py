@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from dmls.mls.codec import Tagged, lazy, opaque, optional, struct, vector
+from dmls.mls.codec import Tagged, bounded, lazy, opaque, optional, struct
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.messages.proposal import Proposal
 
@@ -32,7 +32,7 @@ class UpdatePath:
     """The committer's new leaf and the nodes of its filtered direct path, lowest first."""
 
     leaf_node: LeafNode
-    nodes: vector[UpdatePathNode]
+    nodes: bounded[UpdatePathNode]
 
 
 @struct
@@ -49,5 +49,5 @@ ProposalOrRef: TypeAlias = Annotated[Proposal | ProposalReference, Tagged(1, {1:
 class Commit:
     """A list of proposals and, unless only additions are made, a path."""
 
-    proposals: vector[ProposalOrRef]
+    proposals: bounded[ProposalOrRef]
     path: optional[UpdatePath]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from dmls.mls.codec import Tagged, opaque, struct, vector
+from dmls.mls.codec import Tagged, bounded, opaque, struct
 from dmls.mls.messages.registry import CredentialType
 
 __all__ = ["BasicCredential", "Credential", "X509Credential", "credential_type"]
@@ -21,7 +21,7 @@ class BasicCredential:
 class X509Credential:
     """A chain of DER certificates, the leaf's first."""
 
-    certificates: vector[opaque]
+    certificates: bounded[opaque]
 
 
 Credential: TypeAlias = Annotated[

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from dmls.errors import TrailingDataError, ValidationError
-from dmls.mls.codec import decode, encode, opaque, struct, uint16, vector
+from dmls.mls.codec import bounded, decode, encode, opaque, struct, uint16
 from dmls.mls.messages.credential import Credential
 from dmls.mls.messages.registry import ExtensionType
 
@@ -38,9 +38,9 @@ class Extension:
 class RequiredCapabilities:
     """What every member must support beside the defaults (RFC 9420, Section 11.1)."""
 
-    extension_types: vector[uint16]
-    proposal_types: vector[uint16]
-    credential_types: vector[uint16]
+    extension_types: bounded[uint16]
+    proposal_types: bounded[uint16]
+    credential_types: bounded[uint16]
 
 
 @struct
@@ -62,7 +62,7 @@ class ExternalSender:
 class ExternalSenders:
     """All external senders of a group."""
 
-    senders: vector[ExternalSender]  # EX-15
+    senders: bounded[ExternalSender]  # EX-15
 
 
 def find_extension(extensions: Sequence[Extension], extension_type: int) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmls.mls.codec import opaque, struct, uint16, uint64, vector
+from dmls.mls.codec import bounded, opaque, struct, uint16, uint64
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.registry import ProtocolVersion
 
@@ -19,4 +19,4 @@ class GroupContext:
     epoch: uint64
     tree_hash: opaque
     confirmed_transcript_hash: opaque
-    extensions: vector[Extension]
+    extensions: bounded[Extension]

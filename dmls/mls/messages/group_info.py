@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmls.mls.codec import encode, encode_opaque, opaque, struct, uint32, vector
+from dmls.mls.codec import bounded, encode, encode_opaque, opaque, struct, uint32
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_context import GroupContext
 
@@ -14,7 +14,7 @@ class GroupInfo:
     """What a newcomer must know of an epoch, signed by a member."""
 
     group_context: GroupContext
-    extensions: vector[Extension]
+    extensions: bounded[Extension]
     confirmation_tag: opaque
     signer: uint32
     signature: opaque

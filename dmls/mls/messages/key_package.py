@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmls.ids import KeyPackageRef
-from dmls.mls.codec import encode, encode_opaque, opaque, struct, uint16, vector
+from dmls.mls.codec import bounded, encode, encode_opaque, opaque, struct, uint16
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.leaf_node import LeafNode
@@ -19,7 +19,7 @@ class KeyPackage:
     cipher_suite: uint16
     init_key: opaque
     leaf_node: LeafNode
-    extensions: vector[Extension]
+    extensions: bounded[Extension]
     signature: opaque
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from dmls.ids import LeafIndex
-from dmls.mls.codec import Tagged, encode, encode_opaque, opaque, struct, uint16, uint64, vector
+from dmls.mls.codec import Tagged, bounded, encode, encode_opaque, opaque, struct, uint16, uint64
 from dmls.mls.messages.credential import Credential
 from dmls.mls.messages.extensions import Extension
 
@@ -24,11 +24,11 @@ __all__ = [
 class Capabilities:
     """What a client supports beside the defaults of the RFC."""
 
-    versions: vector[uint16]  # LN-09
-    cipher_suites: vector[uint16]
-    extensions: vector[uint16]
-    proposals: vector[uint16]
-    credentials: vector[uint16]
+    versions: bounded[uint16]  # LN-09
+    cipher_suites: bounded[uint16]
+    extensions: bounded[uint16]
+    proposals: bounded[uint16]
+    credentials: bounded[uint16]
 
 
 @struct
@@ -65,7 +65,7 @@ class LeafNode:
     credential: Credential
     capabilities: Capabilities
     source: LeafNodeSource
-    extensions: vector[Extension]
+    extensions: bounded[Extension]
     signature: opaque
 
 

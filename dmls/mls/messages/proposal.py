@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from dmls.mls.codec import Tagged, opaque, struct, uint16, uint32, vector
+from dmls.mls.codec import Tagged, bounded, opaque, struct, uint16, uint32
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode
@@ -59,7 +59,7 @@ class ReInit:
     group_id: opaque
     version: uint16
     cipher_suite: uint16
-    extensions: vector[Extension]
+    extensions: bounded[Extension]
 
 
 @struct
@@ -73,7 +73,7 @@ class ExternalInit:
 class GroupContextExtensions:
     """Replaces the group's extensions."""
 
-    extensions: vector[Extension]
+    extensions: bounded[Extension]
 
 
 ProposalBody: TypeAlias = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions

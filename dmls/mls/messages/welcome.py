@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmls.mls.codec import opaque, optional, struct, uint16, vector
+from dmls.mls.codec import bounded, opaque, optional, struct, uint16
 from dmls.mls.messages.commit import HPKECiphertext
 from dmls.mls.messages.psk import PreSharedKeyID
 
@@ -22,7 +22,7 @@ class GroupSecrets:
 
     joiner_secret: opaque
     path_secret: optional[PathSecret]
-    psks: vector[PreSharedKeyID]
+    psks: bounded[PreSharedKeyID]
 
 
 @struct
@@ -38,5 +38,5 @@ class Welcome:
     """Invites the members that a commit added."""
 
     cipher_suite: uint16
-    secrets: vector[EncryptedGroupSecrets]
+    secrets: bounded[EncryptedGroupSecrets]
     encrypted_group_info: opaque

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dmls.mls.codec import encode, encode_opaque, opaque, optional, struct, uint32
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.leaf_node import LeafNode
-from dmls.mls.tree.math import left, right
+from dmls.mls.tree.math import first_leaf, leaf_to_node, left, level, right
 from dmls.mls.tree.nodes import Blank, Leaf, Node, Parent, ParentNode, between
 
 __all__ = ["LEAF", "PARENT", "LeafNodeHashInput", "ParentNodeHashInput", "original_tree_hash", "tree_hash", "tree_hash_input"]
@@ -17,8 +17,10 @@ LEAF = 1
 PARENT = 2
 """The two values of NodeType (RFC 9420, Section 7.8)."""
 
+_FORGOTTEN_LEVELS = 3
 _REMEMBERED_BLANKS = 1 << 16
-"""Blank leaves in the largest tree that `RatchetTree.decode` takes by default, and the blank parents above them."""
+"""Enough for the blank nodes above `_FORGOTTEN_LEVELS` of the largest trees that `RatchetTree.decode` takes by default, in all
+cipher suites: nobody can make them be hashed twice."""
 
 
 @struct
@@ -50,12 +52,20 @@ def _parent_input(node: ParentNode | None, left_hash: bytes, right_hash: bytes) 
     return head + encode_opaque(left_hash) + encode_opaque(right_hash)  # TR-14
 
 
-@functools.lru_cache(maxsize=_REMEMBERED_BLANKS)
 def _blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
     """Return the tree hash of a subtree of blank nodes, which is the same in all groups of a suite."""
-    if not index & 1:
-        return suite.hash(_leaf_input(index, None))
-    return suite.hash(_parent_input(None, _blank_tree_hash(suite, left(index)), _blank_tree_hash(suite, right(index))))  # TR-15
+    if level(index) > _FORGOTTEN_LEVELS:
+        return _high_blank_tree_hash(suite, index)
+    first = first_leaf(index)
+    digests = [suite.hash(_leaf_input(leaf_to_node(leaf), None)) for leaf in range(first, first + (1 << level(index)))]
+    while len(digests) > 1:
+        digests = [suite.hash(_parent_input(None, *pair)) for pair in zip(digests[::2], digests[1::2], strict=True)]
+    return digests[0]
+
+
+@functools.lru_cache(maxsize=_REMEMBERED_BLANKS)
+def _high_blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
+    return suite.hash(_parent_input(None, _blank_tree_hash(suite, left(index)), _blank_tree_hash(suite, right(index))))
 
 
 def tree_hash_input(suite: CipherSuite, node: Leaf | Parent) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from dmls.ids import LeafIndex, NodeIndex
-from dmls.mls.codec import encode, opaque, struct, uint32, vector
+from dmls.mls.codec import bounded, encode, opaque, struct, uint32
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.tree.math import covers, first_leaf, leaf_to_node, left, level, right
 from dmls.mls.tree.support import NO_MEMBERS, Support, combine, leaf_support
@@ -43,7 +43,7 @@ class ParentNode:
 
     encryption_key: opaque
     parent_hash: opaque
-    unmerged_leaves: vector[uint32]
+    unmerged_leaves: bounded[uint32]
 
 
 class Leaf:

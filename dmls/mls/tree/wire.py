@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from dmls.errors import InvalidTreeError, LimitError, TrailingDataError, TruncatedError, UnknownVariantError
 from dmls.ids import NodeIndex
@@ -19,7 +21,7 @@ MAX_LEAVES: Final = 1 << 16
 """Most leaves in a tree that is taken from outside unless the caller allows more."""
 
 T = TypeVar("T")
-_Read: TypeAlias = Leaf | ParentNode | None
+_BLANKS: Final = re.compile(rb"\x00*")
 
 
 def _decoder(kind: type[T]) -> Decoder:
@@ -61,25 +63,32 @@ def decode_nodes(data: bytes, max_leaves: int) -> Node:
         raise TrailingDataError(f"{len(data) - end} bytes after the tree", rule="ENC-08")
     if not length:
         raise InvalidTreeError("the tree has no nodes", rule="TR-18")
-    nodes: list[_Read] = []
-    most = 2 * max_leaves - 1
+    nodes: dict[int, Leaf | ParentNode] = {}
+    index, most = 0, 2 * max_leaves - 1
     while pos < end:
-        if len(nodes) == most:
+        # Nothing that is blank is visited by itself, or a few octets would make as much work as a full tree.
+        blanks = _count_blanks(data, pos, min(end, pos + most - index + 1))
+        index, pos = index + blanks, pos + blanks
+        if index > most or (index == most and pos < end):
             raise LimitError(f"the tree has more than {max_leaves} leaves", rule="ENC-17")
-        node, pos = _read_node(data, pos, end, len(nodes))
-        nodes.append(node)
-    if nodes[-1] is None:
+        if pos < end:
+            nodes[index], pos = _read_node(data, pos, end, index)
+            index += 1
+    last = nodes.get(index - 1)
+    if last is None:
         raise InvalidTreeError("the last node is blank", rule="TR-16")
-    if not isinstance(nodes[-1], Leaf):
+    if not isinstance(last, Leaf):
         raise InvalidTreeError("the last node is a parent", rule="TR-18")
-    return _assemble(nodes)
+    return _assemble(nodes, index)
 
 
-def _read_node(data: bytes, pos: int, end: int, index: int) -> tuple[_Read, int]:
-    present = data[pos]
-    if present == 0:
-        return None, pos + 1
-    if present != 1:
+def _count_blanks(data: bytes, pos: int, end: int) -> int:
+    found = _BLANKS.match(data, pos, end)
+    return 0 if found is None else found.end() - pos
+
+
+def _read_node(data: bytes, pos: int, end: int, index: int) -> tuple[Leaf | ParentNode, int]:
+    if data[pos] != 1:
         raise UnknownVariantError("presence octet is neither 0 nor 1", rule="ENC-06")
     pos += 1
     if pos == end:
@@ -109,25 +118,27 @@ def check_sorted(parent: ParentNode) -> None:
         raise InvalidTreeError("unmerged leaves are not in ascending order", rule="TR-05")
 
 
-def _assemble(nodes: list[_Read]) -> Node:
-    """Make the nodes of all levels out of the array, level by level."""
-    subtrees: list[Node] = []
-    for index in range(0, len(nodes), 2):
-        leaf = nodes[index]
-        subtrees.append(leaf if isinstance(leaf, Leaf) else Blank(NodeIndex(index)))
-    span = 1
-    while len(subtrees) > 1:
-        joined: list[Node] = []
-        for at in range(0, len(subtrees), 2):
-            index = (2 * at + 1) * span + span - 1
-            held = nodes[index] if index < len(nodes) else None
-            node = held if isinstance(held, ParentNode) else None
-            first = subtrees[at]
-            second = subtrees[at + 1] if at + 1 < len(subtrees) else Blank(NodeIndex(index + span))
-            if node is None and isinstance(first, Blank) and isinstance(second, Blank):
-                joined.append(Blank(NodeIndex(index)))
-            else:
-                joined.append(Parent(NodeIndex(index), first, second, node))
-        subtrees = joined
-        span *= 2
+def _assemble(nodes: Mapping[int, Leaf | ParentNode], size: int) -> Node:
+    """Make the tree out of what is not blank of an array of `size` nodes, level by level."""
+    parents: dict[int, dict[int, ParentNode]] = {}
+    # Subtrees by their number within a level.
+    subtrees: dict[int, Node] = {}
+    for index, held in nodes.items():
+        if isinstance(held, Leaf):
+            subtrees[index >> 1] = held
+        else:
+            height = level(index)
+            parents.setdefault(height, {})[index >> (height + 1)] = held
+    for height in range(1, size.bit_length()):
+        held_here = parents.get(height, {})
+        below, subtrees = subtrees, {}
+        half = 1 << (height - 1)
+        for number in {number >> 1 for number in below} | held_here.keys():
+            index = (number << (height + 1)) + 2 * half - 1
+            subtrees[number] = Parent(
+                NodeIndex(index),
+                below.get(2 * number) or Blank(NodeIndex(index - half)),
+                below.get(2 * number + 1) or Blank(NodeIndex(index + half)),
+                held_here.get(number),
+            )
     return subtrees[0]
