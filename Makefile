@@ -13,7 +13,7 @@ LOCK  := requirements/dev.txt
 ROOMS := S1-figure1-v10 S1-figure1-v12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check ledger mutants proto bench soak lock venv clean \
+.PHONY: help demo serve test check ledger mutants proto bench soak peers lock venv clean \
         check-lint check-format check-types check-layers check-proto check-tree
 
 help: ## list the targets
@@ -76,9 +76,21 @@ soak: $(READY) ## explore: every generated test and mutant with many new cases, 
 	@DMLS_SOAK=1 $(BIN)/python -m pytest -n 2 tests/robustness --timeout=0
 	@$(MAKE) --no-print-directory demo ARGS=--kill
 
-lock: $(READY) ## lock the development dependencies anew from pyproject.toml (ARGS=--upgrade: newest versions)
-	@CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
-	    --no-emit-trusted-host --allow-unsafe --strip-extras --all-extras $(ARGS) --output-file $(LOCK) pyproject.toml
+peers: $(READY) ## install the MLS implementations of others that dmls is tested against (asks for Node.js 20 and npm)
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@npm ci --prefix tests/interop/peers --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(BIN)/python -m tests.interop.peers.installed
+
+# $(call pip-compile,options,lock,source)
+define pip-compile
+@CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+    --no-emit-trusted-host --allow-unsafe --strip-extras $(1) $(ARGS) --output-file $(2) $(3)
+endef
+
+lock: $(READY) ## lock the development dependencies anew from pyproject.toml (ARGS=--upgrade: newest versions), and the peers
+	$(call pip-compile,--all-extras,$(LOCK),pyproject.toml)
+	$(call pip-compile,,requirements/peers.txt,requirements/peers.in)
+	@npm install --prefix tests/interop/peers --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error
 
 venv: $(READY) ## set up the environment and nothing else
 

@@ -20,6 +20,8 @@ _PYTHON = {
     "skipped test": re.compile(r"\bpytest\.(?:skip|importorskip|xfail)\(|\bmark\.(?:skip|skipif|xfail)\b|\bunittest\.skip"),
 }
 _RECORDED = Path("examples") / "room-logs"
+# The implementations of others may not be installed; then, and there only, tests are skipped.
+_MAY_SKIP = Path("tests") / "interop" / "peers" / "conftest.py"
 
 
 def _text_of(path: Path) -> str | None:
@@ -39,5 +41,5 @@ def problems(root: Path) -> Iterator[str]:
         patterns = _EVERYWHERE | _PYTHON if written else _EVERYWHERE
         for number, line in enumerate(text.splitlines(), start=1):
             for kind, pattern in patterns.items():
-                if pattern.search(line):
+                if pattern.search(line) and not (path == _MAY_SKIP and kind == "skipped test"):
                     yield f"{path}:{number}: {kind}"

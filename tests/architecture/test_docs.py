@@ -112,7 +112,22 @@ def test_the_readme_mentions_only_options_that_exist() -> None:
 def test_make_lists_every_target_that_a_user_needs() -> None:
     listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in listed.splitlines()} == {
-        *("help", "demo", "serve", "test", "check", "ledger", "mutants", "proto", "bench", "soak", "lock", "venv", "clean")
+        *(
+            "help",
+            "demo",
+            "serve",
+            "test",
+            "check",
+            "ledger",
+            "mutants",
+            "proto",
+            "bench",
+            "soak",
+            "peers",
+            "lock",
+            "venv",
+            "clean",
+        )
     }
 
 
