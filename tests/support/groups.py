@@ -21,7 +21,8 @@ from dmls.mls.group.external import StagedExternalCommit, create_external_commit
 from dmls.mls.group.external_proposal import OutsideProposal
 from dmls.mls.group.follower import PublicGroup, cache_proposal, follow, open_public_message
 from dmls.mls.group.keyring import KeyRing, keys_in_use
-from dmls.mls.group.leaf import Client, KeyPackageBundle, create_key_package, make_leaf_node
+from dmls.mls.group.leaf import Client, KeyPackageBundle, create_key_package
+from dmls.mls.group.own_proposal import create_update
 from dmls.mls.group.policy import OpenPolicy
 from dmls.mls.group.process import ProcessedCommit, open_message, process_handshake, receive_proposal
 from dmls.mls.group.snapshot import decode_public, decode_state, encode_public, encode_state
@@ -32,7 +33,7 @@ from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.credential import BasicCredential
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import KeyPackage
-from dmls.mls.messages.leaf_node import Capabilities, Lifetime, UpdateSource
+from dmls.mls.messages.leaf_node import Capabilities, Lifetime
 from dmls.mls.messages.message import ApplicationData, MLSMessage, PublicMessage
 from dmls.mls.messages.proposal import Add, ProposalBody, Update
 from dmls.mls.messages.registry import WireFormat
@@ -225,13 +226,9 @@ def parties(
 
 def fresh_update(party: Party) -> Update:
     """An Update of a member's leaf; its new private key goes into the member's ring."""
-    pair = party.suite.derive_key_pair(party.random(party.suite.hash_size))
-    party.ring = party.ring.add({pair.public_key: pair.private_key})
-    context = party.state.public.context
-    leaf = make_leaf_node(
-        party.suite, party.client, pair.public_key, UpdateSource(), group_id=context.group_id, leaf_index=party.leaf
-    )
-    return Update(leaf)
+    made = create_update(party.state, party.client, party.leaf, party.random)
+    party.ring = party.ring.add(made.private_keys)
+    return made.proposal
 
 
 class Room:

@@ -70,6 +70,8 @@ class CachedProposal:
 
     content: AuthenticatedContent
     body: ProposalBody
+    arrival: int = 0
+    """How many proposals came before it in the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +182,12 @@ def cache_proposal(
         raise InvalidProposalError("reinit and branch PSKs are never proposed", rule="RB-13")
     check_outside_proposal(policy, group, content.content.sender, body)
     ref = proposal_ref(group.suite, content)
-    if len(group.proposals) >= limits.max_proposals and ref not in group.proposals:
+    if ref in group.proposals:
+        return group
+    arrival = len(group.proposals)
+    if arrival >= limits.max_proposals:
         raise LimitError("too many proposals wait for a commit", rule="ENC-17")
-    return replace(group, proposals=group.proposals.set(ref, CachedProposal(content, body)))
+    return replace(group, proposals=group.proposals.set(ref, CachedProposal(content, body, arrival)))
 
 
 def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> PublicGroup:

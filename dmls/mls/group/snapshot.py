@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from operator import attrgetter
 
 from immutables import Map
 
@@ -75,7 +76,7 @@ def _save_public(group: PublicGroup) -> _SavedPublic:
         group.tree.width,
         group.interim_transcript_hash,
         group.confirmation_tag,
-        tuple(group.proposals[ref].content for ref in sorted(group.proposals)),
+        tuple(cached.content for cached in sorted(group.proposals.values(), key=attrgetter("arrival"))),
     )
 
 
