@@ -42,7 +42,7 @@ OPEN_BY_AREA: dict[str, str] = {
     # Key schedule, transcript, exporters, PSKs
     "KS": "01 02 03 04 06 07 08 09 10 11 12 13",
     # Key schedule, transcript, exporters, PSKs
-    "PSK": "01 02 03 05 06 08 09 10",
+    "PSK": "01 03 05 06 08 09 10",
     # Secret tree and ratchets
     "ST": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
     # Group creation, GroupContext
@@ -50,7 +50,7 @@ OPEN_BY_AREA: dict[str, str] = {
     # Individual proposals
     "PR": "17",
     # Proposal list, regular commit
-    "PL": "05 11 13 18",
+    "PL": "13",
     # Extensions, GREASE, registries
     "EX": "01 02 05 06 07 08 09 11 12 13 15",
     # Sequencing, application data, operations
