@@ -13,7 +13,7 @@ from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.group.own_proposal import SentProposals, create_update
 from dmls.mls.group.psks import PSKKeeper, name_psk
 from dmls.mls.messages.commit import ProposalReference
-from dmls.mls.messages.proposal import Add, PreSharedKey, ReInit, Remove
+from dmls.mls.messages.proposal import Add, PreSharedKey, ProposalBody, ReInit, Remove
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import WireFormat
 from tests.support.forge import forge_commit
@@ -138,7 +138,14 @@ def test_keys_are_injected_in_the_order_of_the_list(suite: CipherSuite, rng: ran
     first = room.propose(bob, external(b"one"))
     second = room.propose(alice, resumption(group_id, epoch), wire_format=WireFormat.PRIVATE_MESSAGE)
     (newcomer,) = parties(suite, "n", rng)
-    entries = [external(b"two"), first, resumption(b"other", 1), second, external(b"one"), Add(newcomer.key_package())]
+    entries: list[ProposalBody | ProposalReference] = [
+        external(b"two"),
+        first,
+        resumption(b"other", 1),
+        second,
+        external(b"one"),
+        Add(newcomer.key_package()),
+    ]
     staged = alice.stage(*entries, psks=keepers[alice])
     named = [psk_id.source for psk_id in staged.applied.psk_ids]
     assert [source.psk_id if isinstance(source, ExternalPSK) else source.psk_group_id for source in named] == [
