@@ -1,25 +1,19 @@
-"""The MLS working group's known-answer files: where they are, and that they are the right ones.
+"""The MLS working group's known-answer files.
 
-The files are not part of this repository. They are taken from the folder that `DMLS_TEST_VECTORS` names, else from
-`../shared/mls-test-vectors` beside the checkout, else downloaded once into the user's cache from the pinned commit of the
-working group's repository. Whatever the place, a file is used only if its SHA-256 is the pinned one.
+They are taken from the folder that `DMLS_TEST_VECTORS` names, else from `../shared/mls-test-vectors` beside the checkout, else
+downloaded once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pooch
+from tests.support.pinned import PinnedFolder
 
-__all__ = ["COMMIT", "SHA256", "load_vectors", "vector_file", "vectors_folder"]
-
-COMMIT = "cfd450286d1bfd9cd2519b95c80f9771f94a5b1a"
-"""Commit of `mlswg/mls-implementations` whose `test-vectors` folder is meant."""
+__all__ = ["SHA256", "load_vectors", "vector_file", "vectors_folder"]
 
 SHA256 = {
     "crypto-basics.json": "17cfcf89af9f51d0f2aa7af77f6f9ec99376a039214b6d42a6f11646b83e8c29",
@@ -41,29 +35,9 @@ SHA256 = {
 }
 """The sixteen files and their hashes."""
 
-_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "mls-test-vectors"
-_UPSTREAM = f"https://raw.githubusercontent.com/mlswg/mls-implementations/{COMMIT}/test-vectors/"
+_FOLDER = PinnedFolder("test-vectors", "mls-test-vectors", "DMLS_TEST_VECTORS", SHA256)
 
 
-def _download() -> Path:
-    keeper = pooch.create(
-        path=pooch.os_cache("dmls") / COMMIT,
-        base_url=_UPSTREAM,
-        registry={name: f"sha256:{digest}" for name, digest in SHA256.items()},
-        retry_if_failed=2,
-    )
-    try:
-        for name in SHA256:
-            keeper.fetch(name)
-    except OSError as error:
-        raise FileNotFoundError(
-            "the official test vectors are not at hand and cannot be downloaded: set DMLS_TEST_VECTORS to the folder "
-            f"test-vectors of mlswg/mls-implementations at {COMMIT[:12]}"
-        ) from error
-    return Path(keeper.abspath)
-
-
-@cache
 def vectors_folder() -> Path:
     """Return a folder that holds the sixteen files, downloading them if no copy is at hand.
 
@@ -71,14 +45,7 @@ def vectors_folder() -> Path:
         FileNotFoundError: a file is missing from the folder that was found, or nothing was found and nothing could be downloaded.
         ValueError: a file is not the pinned version.
     """
-    named = os.environ.get("DMLS_TEST_VECTORS")
-    folder = Path(named) if named else _BESIDE if _BESIDE.is_dir() else _download()
-    for name, digest in SHA256.items():
-        with (folder / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != digest:
-            raise ValueError(f"{name} is not the version of commit {COMMIT[:12]}: SHA-256 {found}")
-    return folder
+    return _FOLDER.path
 
 
 def vector_file(name: str) -> Path:
