@@ -69,22 +69,22 @@ def _classes(hint: Any) -> Iterator[type]:
 
 
 def _select(tagged: Tagged) -> tuple[Encoder, Decoder]:
-    encode_tag, decode_tag = INTEGERS[tagged.width]
+    _, decode_tag = INTEGERS[tagged.width]
     decoders = {}
-    encoders: dict[type, tuple[int, Encoder]] = {}
+    encoders: dict[type, tuple[bytes, Encoder]] = {}
     for tag, hint in tagged.cases.items():
         encode_case, decoders[tag] = _compile(hint)
         for kind in _classes(hint):
             if kind in encoders:
                 raise UsageError(f"{kind.__name__} names two cases of one select")
-            encoders[kind] = (tag, encode_case)
+            encoders[kind] = (tag.to_bytes(tagged.width, "big"), encode_case)
 
     def encode_select(value: Any, out: list[bytes]) -> None:
         found = encoders.get(value.__class__)
         if found is None:
             raise UsageError(f"{type(value).__name__} is no case of this select")
         tag, encode_case = found
-        encode_tag(tag, out)
+        out.append(tag)
         encode_case(value, out)
 
     def decode_select(data: bytes, pos: int, end: int) -> tuple[Any, int]:
