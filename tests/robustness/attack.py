@@ -50,7 +50,7 @@ from tests.robustness.wire import NODES, take_apart
 from tests.support.forge import forge_commit, forge_welcome, frame, sign_group_info, sign_leaf
 from tests.support.groups import ANYBODY, Party
 
-__all__ = ["ATTACKS", "Attacker", "Forged", "attacker_of"]
+__all__ = ["ATTACKS", "Attacker", "Forged", "attacker_of", "seal_private"]
 
 _GENERATIONS: Final = (0, 1, 5, 1000, 1024, 1025, 100_000, 0x7FFFFFFF, 0xFFFFFFFF)
 
@@ -232,9 +232,29 @@ def _commit_changed_proposals(attacker: Attacker, rng: random.Random) -> Forged:
     return Forged(f"{name}, made anew", data)
 
 
+def seal_private(
+    scene: Scene, message: PrivateMessage, plaintext: bytes, sender_data: bytes, *, generation: int = 5
+) -> PrivateMessage:
+    """Encrypt whatever it is told to, under keys of the sender that are right."""
+    suite, state = scene.room.suite, scene.victim.state
+    key, _ = state.secret_tree.message_key(scene.sender.leaf, message.content_type, generation)
+    # Both AADs begin as the message does.
+    head = encode(replace(message, authenticated_data=b"", encrypted_sender_data=b"", ciphertext=b""))[:-3]
+    ciphertext = suite.aead_seal(key.key, key.nonce, head + encode_opaque(message.authenticated_data), plaintext)
+    sample = ciphertext[: suite.hash_size]
+    secret = state.secrets.sender_data_secret
+    sealed = suite.aead_seal(
+        suite.expand_with_label(secret, "key", sample, suite.key_size),
+        suite.expand_with_label(secret, "nonce", sample, suite.nonce_size),
+        head,
+        sender_data,
+    )
+    return replace(message, encrypted_sender_data=sealed, ciphertext=ciphertext)
+
+
 def _seal_changed_plaintext(attacker: Attacker, rng: random.Random) -> Forged:
     """Encrypt something else than a content, or name another sender or generation, under keys that are right."""
-    scene, suite = attacker.scene, attacker.scene.room.suite
+    scene = attacker.scene
     name = rng.choice([name for name, held in attacker.contents.items() if held.wire_format is PRIVATE])
     held = attacker.contents[name]
     message = decode(MLSMessage, scene.messages[name]).body
@@ -248,25 +268,13 @@ def _seal_changed_plaintext(attacker: Attacker, rng: random.Random) -> Forged:
     plaintext += rng.choice((b"", bytes(rng.choice((1, 100, 20_000))), rng.randbytes(3), b"\x00\x01"))
     if rng.random() < 0.3:
         plaintext = plaintext[: rng.randrange(len(plaintext))]
-    state, leaf = scene.victim.state, scene.sender.leaf
-    generation = rng.choice((5, 1000))
-    key, _ = state.secret_tree.message_key(leaf, message.content_type, generation)
-    ratchet_head = encode(replace(message, authenticated_data=b"", encrypted_sender_data=b"", ciphertext=b""))[:-3]
-    aad = ratchet_head + encode_opaque(message.authenticated_data)
-    ciphertext = suite.aead_seal(key.key, key.nonce, aad, plaintext)
-    sample = ciphertext[: suite.hash_size]
+    leaf, generation = scene.sender.leaf, rng.choice((5, 1000))
     sender_data = encode(SenderData(leaf, generation, 0))
     if rng.random() < 0.5:
         claimed = rng.choice((leaf, leaf + 1, scene.victim.leaf, 7, 8, 0xFFFFFFFF))
         sender_data = encode(SenderData(claimed, rng.choice(_GENERATIONS), 0))[: rng.choice((12, 12, 12, 11, 0))]
-    secret = state.secrets.sender_data_secret
-    sealed = suite.aead_seal(
-        suite.expand_with_label(secret, "key", sample, suite.key_size),
-        suite.expand_with_label(secret, "nonce", sample, suite.nonce_size),
-        ratchet_head,
-        sender_data,
-    )
-    return Forged(f"{name}, sealed anew", encode_message(replace(message, encrypted_sender_data=sealed, ciphertext=ciphertext)))
+    made = seal_private(scene, message, plaintext, sender_data, generation=generation)
+    return Forged(f"{name}, sealed anew", encode_message(made))
 
 
 def _seal_changed_welcome(attacker: Attacker, rng: random.Random) -> Forged:
