@@ -19,11 +19,11 @@ from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.group.leaf import KeyPackageBundle, create_key_package
 from dmls.mls.group.policy import Limits
 from dmls.mls.group.validation import check_key_package
-from dmls.mls.messages.extensions import LAST_RESORT, RequiredCapabilities, find_extension
-from dmls.mls.messages.key_package import KeyPackage, key_package_ref
+from dmls.mls.messages.extensions import LAST_RESORT, RequiredCapabilities
+from dmls.mls.messages.key_package import KeyPackage, is_last_resort, key_package_ref
 from dmls.mls.messages.leaf_node import Capabilities, Lifetime
 from dmls.mls.messages.message import MLSMessage, encode_message
-from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, CredentialType, ExtensionType
+from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, CredentialType
 
 __all__ = [
     "CLAIM_MARGIN_MS",
@@ -32,7 +32,6 @@ __all__ = [
     "check_offer",
     "claim_for",
     "consume",
-    "is_last_resort",
     "keep_secrets",
     "load_bundles",
     "make_bundles",
@@ -68,11 +67,6 @@ def make_bundles(
     if last_resort:
         bundles.append(create_key_package(suite, own.client, lifetime, random, extensions=(LAST_RESORT,)))
     return bundles
-
-
-def is_last_resort(key_package: KeyPackage) -> bool:
-    """Tell whether a key package may be used more than once."""
-    return find_extension(key_package.extensions, ExtensionType.LAST_RESORT) is not None
 
 
 def to_row(key_package: KeyPackage, data: bytes) -> NewKeyPackage:
@@ -201,5 +195,5 @@ def load_bundles(conn: Connection, refs: Iterable[KeyPackageRef], *, now_ms: int
 
 def consume(conn: Connection, bundle: KeyPackageBundle, *, now_ms: int) -> None:
     """Note that a Welcome used a key package: its private half goes in an hour. That of a last resort stays."""
-    if not is_last_resort(bundle.key_package):
-        key_package_secrets.consume(conn, bundle.ref, delete_after_ms=now_ms + _USED_FOR_MS)
+    if not is_last_resort(bundle.key_package):  # KP-12
+        key_package_secrets.consume(conn, bundle.ref, delete_after_ms=now_ms + _USED_FOR_MS)  # KP-11

@@ -15,13 +15,14 @@ from dmls.mls.codec import decode, encode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.commit import StagedCommit
 from dmls.mls.group.follower import follow
-from dmls.mls.group.leaf import KeyPackageBundle
+from dmls.mls.group.leaf import KeyPackageBundle, default_capabilities
 from dmls.mls.group.policy import OpenPolicy
 from dmls.mls.group.welcome import join
 from dmls.mls.messages.credential import BasicCredential, X509Credential
-from dmls.mls.messages.extensions import Extension, find_extension
+from dmls.mls.messages.extensions import LAST_RESORT, Extension, find_extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.key_package import is_last_resort
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
 from dmls.mls.messages.proposal import Add, PreSharedKey, Remove
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
@@ -91,6 +92,25 @@ def test_a_failed_join_does_not_use_up_the_key_package(scene: Scene) -> None:
     scene.accept(scene.welcome)
     with pytest.raises(ValueError, match="not enough values"):
         scene.newcomer.join(scene.welcome)
+
+
+@pytest.mark.keeps("KP-12")
+def test_a_last_resort_lets_its_client_into_several_groups(rng: random.Random) -> None:
+    capable = default_capabilities((1,), extensions=(ExtensionType.LAST_RESORT,))
+    (guest,) = parties(SUITE, "g", rng, capable)
+    key_package = guest.key_package(extensions=(LAST_RESORT,))
+    assert is_last_resort(key_package)
+    (bundle,) = guest.bundles.values()
+    for number in range(3):
+        room, (host, *_) = room_of(rng)
+        staged = room.commit(host, Add(key_package))
+        assert staged.welcome is not None
+        joined = join(SUITE, staged.welcome, bundle)
+        assert joined.state.secrets.epoch_authenticator == host.state.secrets.epoch_authenticator, number
+    (careless,) = parties(SUITE, "c", rng)
+    assert not is_last_resort(careless.key_package())
+    with refusing("KP-07"):
+        careless.key_package(extensions=(LAST_RESORT,))
 
 
 # The Welcome itself
