@@ -34,7 +34,7 @@ OPEN_BY_AREA: dict[str, str] = {
     # Leaf nodes
     "LN": "08 09 10 11 22 27",
     # KeyPackages
-    "KP": "05 07 08 10 11 12 13",
+    "KP": "05 07 08 10 13",
     # Ratchet tree
     "TR": "02 06 07 08 09 10 11 12 14 15 19 20 21 22 23 33",
     # UpdatePath / TreeKEM
