@@ -15,6 +15,7 @@ from tests.support.negative import (
     key_packages,
     key_schedule,
     leaf_nodes,
+    private_messages,
     proposals,
 )
 from tests.support.negative.model import Scene, write_file
@@ -26,6 +27,7 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / "vectors" / "negative"
 
 AREAS: Final = MappingProxyType(
     {
+        "private-messages": private_messages.scenes,
         "framing": framing.scenes,
         "key-packages": key_packages.scenes,
         "key-schedule": key_schedule.scenes,
