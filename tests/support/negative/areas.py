@@ -17,6 +17,8 @@ from tests.support.negative import (
     leaf_nodes,
     private_messages,
     proposals,
+    trees,
+    welcomes,
 )
 from tests.support.negative.model import Scene, write_file
 from tests.support.negative.player import Player
@@ -27,6 +29,8 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / "vectors" / "negative"
 
 AREAS: Final = MappingProxyType(
     {
+        "welcomes": welcomes.scenes,
+        "trees": trees.scenes,
         "private-messages": private_messages.scenes,
         "framing": framing.scenes,
         "key-packages": key_packages.scenes,
