@@ -30,13 +30,13 @@ OPEN_BY_AREA: dict[str, str] = {
     # PublicMessage
     "PUB": "02 04",
     # PrivateMessage
-    "PRV": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
+    "PRV": "02 03 04 05 06 08 09 10 11 12 14",
     # Leaf nodes
     "LN": "08 09 10 11 22 27",
     # KeyPackages
     "KP": "05 07 08 10 13",
     # Ratchet tree
-    "TR": "02 06 07 08 09 10 11 12 14 15 19 20 21 22 23 33",
+    "TR": "02 06 07 08 09 10 11 12 15 22 33",
     # UpdatePath / TreeKEM
     "UP": "07 08 14 16 17",
     # Key schedule, transcript, exporters, PSKs
@@ -44,15 +44,15 @@ OPEN_BY_AREA: dict[str, str] = {
     # Key schedule, transcript, exporters, PSKs
     "PSK": "01 03 05 06 08 09 10",
     # Secret tree and ratchets
-    "ST": "01 02 03 04 05 06 07 08 09 10 11 12 13 14",
+    "ST": "01 03 04 05 06 07 09 10 11 12 14",
     # Group creation, GroupContext
-    "GC": "01 02 03 04 06 07",
+    "GC": "01 02 03 04 06",
     # Individual proposals
     "PR": "17",
     # Proposal list, regular commit
     "PL": "13",
     # Extensions, GREASE, registries
-    "EX": "01 02 05 06 07 08 09 11 12 13 15",
+    "EX": "02 05 06 07 08 09 11 12 13 15",
     # Sequencing, application data, operations
     "SQ": "03",
 }
