@@ -18,6 +18,7 @@ from dmls.mls.codec.wire_types import (
     Lazy,
     LazyVectorNote,
     OpaqueNote,
+    OpenCase,
     OptionalNote,
     Tagged,
     UIntNote,
@@ -64,6 +65,8 @@ def _classes(hint: Any) -> Iterator[type]:
             if isinstance(note, Tagged):
                 for case in note.cases.values():
                     yield from _classes(case)
+                if note.open_case is not None:
+                    yield typing.cast(type, note.open_case.kind)
                 return
     yield hint
 
@@ -78,23 +81,39 @@ def _select(tagged: Tagged) -> tuple[Encoder, Decoder]:
             if kind in encoders:
                 raise UsageError(f"{kind.__name__} names two cases of one select")
             encoders[kind] = (tag.to_bytes(tagged.width, "big"), encode_case)
+    opened = tagged.open_case
 
     def encode_select(value: Any, out: list[bytes]) -> None:
         found = encoders.get(value.__class__)
         if found is None:
+            if opened is not None and value.__class__ is opened.kind:
+                return _encode_open(opened, tagged.width, value, out)
             raise UsageError(f"{type(value).__name__} is no case of this select")
         tag, encode_case = found
         out.append(tag)
-        encode_case(value, out)
+        return encode_case(value, out)
 
     def decode_select(data: bytes, pos: int, end: int) -> tuple[Any, int]:
         tag, pos = decode_tag(data, pos, end)
         decode_case = decoders.get(tag)
         if decode_case is None:
-            raise UnknownVariantError(f"no case for tag {tag}", rule=tagged.rule)
+            kind = None if opened is None else opened.find(tag)
+            if opened is None or kind is None:
+                raise UnknownVariantError(f"no case for tag {tag}", rule=tagged.rule)
+            content, pos = vars(kind)["__wire__"][1](data, pos, end)
+            return opened.kind(tag, content), pos
         return decode_case(data, pos, end)
 
     return encode_select, decode_select
+
+
+def _encode_open(opened: OpenCase, width: int, value: Any, out: list[bytes]) -> None:
+    tag, content = getattr(value, opened.tag), getattr(value, opened.content)
+    kind = opened.find(tag)
+    if kind is None or content.__class__ is not kind:
+        raise UsageError(f"{type(content).__name__} is not what tag {tag} names")
+    out.append(tag.to_bytes(width, "big"))
+    vars(kind)["__wire__"][0](content, out)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ __all__ = [
     "Lazy",
     "LazyVectorNote",
     "OpaqueNote",
+    "OpenCase",
     "OptionalNote",
     "Tagged",
     "UIntNote",
@@ -82,17 +83,36 @@ class OptionalNote:
     """A presence octet, then the value."""
 
 
+@dataclasses.dataclass(frozen=True)
+class OpenCase:
+    """The cases of a select that are not known when it is declared.
+
+    Attributes:
+        kind: class of their values; a value is made from the tag and an instance of the struct that the tag names.
+        tag: name of the attribute of such a value that holds the tag.
+        content: name of the attribute that holds the instance.
+        find: returns the struct that a tag names at the time, or None.
+    """
+
+    kind: Callable[[int, Any], Any]
+    tag: str
+    content: str
+    find: Callable[[int], type | None]
+
+
 class Tagged:
     """A select: a tag of `width` octets, then the case that the tag names. The value's class decides the tag.
 
     Attributes:
         rule: the rule that a tag without a case breaks.
+        open_case: what tags mean that are not among `cases`.
     """
 
-    def __init__(self, width: int, cases: Mapping[int, Any], *, rule: str = "ENC-10") -> None:
+    def __init__(self, width: int, cases: Mapping[int, Any], *, rule: str = "ENC-10", open_case: OpenCase | None = None) -> None:
         self.width = width
         self.cases = dict(cases)
         self.rule = rule
+        self.open_case = open_case
 
 
 class When:

@@ -11,16 +11,18 @@ from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import (
     check_added_clients,
     check_credential,
+    check_custom_proposal,
     check_external_senders,
     check_replacement,
 )
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.proposals import ResolvedProposal, bodies_of
 from dmls.mls.group.validation import check_group_extensions, check_key_package, check_leaf_node
+from dmls.mls.messages.custom import CustomProposal
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode, UpdateSource
-from dmls.mls.messages.message import Member
+from dmls.mls.messages.message import Member, SenderBody
 from dmls.mls.messages.proposal import Add, ExternalInit, GroupContextExtensions, PreSharedKey, ReInit, Remove, Update
 from dmls.mls.messages.psk import PreSharedKeyID
 from dmls.mls.tree.leaves import check_leaf_signature
@@ -45,6 +47,8 @@ class AppliedProposals:
     psk_ids: tuple[PreSharedKeyID, ...]
     kem_output: bytes | None
     reinit: ReInit | None
+    custom: tuple[tuple[SenderBody, CustomProposal], ...] = ()
+    """Proposals of the application's own types and who made them, in the order of the list: the application carries them out."""
 
 
 def apply_proposals(
@@ -77,6 +81,7 @@ def apply_proposals(
         extensions = change.extensions  # PR-13
     updated = _judge_updates(group, proposals, policy)
     removed = _find_removed(group, proposals)
+    custom = _judge_custom(group, proposals, removed, policy)
     key_packages = [add.key_package for add in bodies_of(proposals, Add)]
     for key_package in key_packages:
         check_key_package(group.suite, key_package, now=now, limits=limits, is_sending=is_sending)  # PR-03
@@ -102,6 +107,7 @@ def apply_proposals(
         tuple(proposal.psk for proposal in bodies_of(proposals, PreSharedKey)),
         next((proposal.kem_output for proposal in bodies_of(proposals, ExternalInit)), None),
         next(bodies_of(proposals, ReInit), None),
+        custom,
     )
 
 
@@ -129,6 +135,22 @@ def _find_removed(group: PublicGroup, proposals: Sequence[ResolvedProposal]) -> 
         index = LeafIndex(remove.removed)
         removed.append((index, group.tree.member(index)))
     return tuple(removed)
+
+
+def _judge_custom(
+    group: PublicGroup,
+    proposals: Sequence[ResolvedProposal],
+    removed: Sequence[tuple[LeafIndex, LeafNode]],
+    policy: GroupPolicy,
+) -> tuple[tuple[SenderBody, CustomProposal], ...]:
+    """Return the proposals of the application's own types, which all must support who process the commit."""
+    custom = tuple((item.sender, item.body) for item in proposals if isinstance(item.body, CustomProposal))
+    supported = group.tree.remove_all([index for index, _ in removed]).supported_proposals if custom else frozenset()
+    for sender, proposal in custom:
+        if proposal.proposal_type not in supported:
+            raise InvalidProposalError("a member does not support a proposal's type", rule="PL-13")
+        check_custom_proposal(policy, group, sender, proposal)
+    return custom
 
 
 def _check_init_keys(key_packages: Sequence[KeyPackage]) -> None:

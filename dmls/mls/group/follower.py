@@ -28,6 +28,7 @@ from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolic
 from dmls.mls.group.validation import check_group_extensions, check_group_info_extensions, check_group_members
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import Commit
+from dmls.mls.messages.custom import CustomProposal, find_proposal_type
 from dmls.mls.messages.extensions import ExternalSenders, read_extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.group_info import GroupInfo
@@ -131,7 +132,9 @@ def external_sender_key(context: GroupContext, sender: ExternalSenderIndex, body
         InvalidMessageError: there is no such sender (FRM-05), or none sends this (FRM-06).
         CodecError: the group's external_senders do not decode.
     """
-    if not isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions):  # PR-14
+    custom = find_proposal_type(body.proposal_type) if isinstance(body, CustomProposal) else None
+    is_open = isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions)  # PR-14
+    if not is_open and (custom is None or not custom.allows_external_senders):
         raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")
     allowed = read_extension(context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
     if allowed is None or sender.sender_index >= len(allowed.senders):

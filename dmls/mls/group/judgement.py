@@ -22,6 +22,7 @@ from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.validation import check_certificates
 from dmls.mls.messages.credential import BasicCredential, X509Credential
+from dmls.mls.messages.custom import CustomProposal
 from dmls.mls.messages.extensions import Extension, ExternalSenders, read_extension
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode
@@ -38,6 +39,7 @@ __all__ = [
     "check_added_clients",
     "check_application_rules",
     "check_credential",
+    "check_custom_proposal",
     "check_external_senders",
     "check_joiner",
     "check_outside_proposal",
@@ -139,6 +141,18 @@ def check_outside_proposal(policy: GroupPolicy, group: PublicGroup, sender: Send
         policy.check_outside_proposal(group, sender, proposal)
     except _REFUSALS as error:
         raise InvalidProposalError(f"the application refuses a proposal: {error.message}", rule="PR-16") from error
+
+
+def check_custom_proposal(policy: GroupPolicy, group: PublicGroup, sender: SenderBody, proposal: CustomProposal) -> None:
+    """Ask about a proposal of a type that the application has registered (RFC 9420, Section 13.2).
+
+    Raises:
+        InvalidProposalError: the application refuses it.
+    """
+    try:
+        policy.check_custom_proposal(group, sender, proposal)
+    except _REFUSALS as error:
+        raise InvalidProposalError(f"the application refuses a proposal of its own: {error.message}", rule="PL-17") from error
 
 
 def check_application_rules(

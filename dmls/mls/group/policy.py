@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from dmls.ids import LeafIndex
 from dmls.mls.messages.credential import BasicCredential, X509Credential
+from dmls.mls.messages.custom import CustomProposal
 from dmls.mls.messages.leaf_node import LeafNode
-from dmls.mls.messages.message import ExternalSenderIndex, NewMemberProposal
+from dmls.mls.messages.message import ExternalSenderIndex, NewMemberProposal, SenderBody
 from dmls.mls.messages.proposal import ProposalBody
 from dmls.mls.messages.psk import PreSharedKeyID
 
@@ -50,6 +51,9 @@ class GroupPolicy(Protocol):
     def check_external_commit(self, group: PublicGroup, leaf_node: LeafNode, replaced: LeafNode | None) -> None:
         """Refuse a client that joins by itself, in place of its old leaf if there is one (RFC 9420, Section 12.4.3.2)."""
 
+    def check_custom_proposal(self, group: PublicGroup, sender: SenderBody, proposal: CustomProposal) -> None:
+        """Refuse a proposal of a registered type by what it says (RFC 9420, Section 13.2)."""
+
     def check_proposals(self, group: PublicGroup, proposals: Sequence[ResolvedProposal], committer: LeafIndex | None) -> None:
         """Refuse a list of proposals that RFC 9420 allows; `committer` is None for an external commit (Section 12.2)."""
 
@@ -73,6 +77,9 @@ class OpenPolicy:
         """Accept."""
 
     def check_external_commit(self, group: PublicGroup, leaf_node: LeafNode, replaced: LeafNode | None) -> None:
+        """Accept."""
+
+    def check_custom_proposal(self, group: PublicGroup, sender: SenderBody, proposal: CustomProposal) -> None:
         """Accept."""
 
     def check_proposals(self, group: PublicGroup, proposals: Sequence[ResolvedProposal], committer: LeafIndex | None) -> None:

@@ -20,6 +20,7 @@ from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages.credential import BasicCredential, X509Credential, credential_type
+from dmls.mls.messages.custom import Place, find_extension_type
 from dmls.mls.messages.extensions import (
     Extension,
     ExternalPub,
@@ -57,10 +58,14 @@ __all__ = [
     "is_listed",
 ]
 
-# Where the extensions of RFC 9420 may stand (RFC 9420, Section 17.3). Others may stand anywhere.
-_IN_LEAVES = frozenset({ExtensionType.APPLICATION_ID})
-_IN_CONTEXTS = frozenset({ExtensionType.REQUIRED_CAPABILITIES, ExtensionType.EXTERNAL_SENDERS})
-_IN_GROUP_INFOS = frozenset({ExtensionType.RATCHET_TREE, ExtensionType.EXTERNAL_PUB})
+# Where the extensions of RFC 9420 may stand (RFC 9420, Section 17.3). Others may stand anywhere, unless they are registered.
+_PLACES: dict[int, Place] = {
+    ExtensionType.APPLICATION_ID: Place.LEAF_NODE,
+    ExtensionType.RATCHET_TREE: Place.GROUP_INFO,
+    ExtensionType.REQUIRED_CAPABILITIES: Place.GROUP_CONTEXT,
+    ExtensionType.EXTERNAL_PUB: Place.GROUP_INFO,
+    ExtensionType.EXTERNAL_SENDERS: Place.GROUP_CONTEXT,
+}
 _SOURCE_RULES: dict[type, tuple[str, str]] = {
     Lifetime: ("LN-15", "key_package"),
     UpdateSource: ("LN-16", "update"),
@@ -68,12 +73,15 @@ _SOURCE_RULES: dict[type, tuple[str, str]] = {
 }
 
 
-def _check_places(
-    extensions: Sequence[Extension], allowed: frozenset[ExtensionType], error: type[ValidationError], rule: str
-) -> None:
+def _check_places(extensions: Sequence[Extension], place: Place, error: type[ValidationError], rule: str) -> None:
+    """Check that each extension may stand where it does, and that the data of registered ones is what it must be."""
     for extension in extensions:
-        if extension.extension_type in DEFAULT_EXTENSION_TYPES and extension.extension_type not in allowed:
-            raise error(f"extension {extension.extension_type} does not belong here", rule=rule)
+        number = extension.extension_type
+        custom = find_extension_type(number)
+        if _PLACES.get(number, place) is not place or (custom is not None and place not in custom.places):
+            raise error(f"extension {number} does not belong here", rule=rule)
+        if custom is not None and custom.content is not None:
+            read_extension((extension,), number, custom.content)
 
 
 def check_lifetime(lifetime: Lifetime, now: int | None, limits: Limits = DEFAULT_LIMITS, *, is_sending: bool = False) -> None:
@@ -157,7 +165,7 @@ def check_leaf_content(
         raise InvalidLeafNodeError("the leaf does not list its own credential type", rule="LN-06")
     check_certificates(suite, leaf_node.credential, leaf_node.signature_key, limits)
     check_unique_types(leaf_node.extensions, InvalidLeafNodeError, "LN-23")
-    _check_places(leaf_node.extensions, _IN_LEAVES, InvalidLeafNodeError, "LN-24")
+    _check_places(leaf_node.extensions, Place.LEAF_NODE, InvalidLeafNodeError, "LN-24")
     check_listed(leaf_node.extensions, capabilities)
 
 
@@ -258,7 +266,7 @@ def check_group_extensions(extensions: Sequence[Extension]) -> None:
         CodecError: one that RFC 9420 defines does not decode.
     """
     check_unique_types(extensions, InvalidGroupInfoError, "GC-05")
-    _check_places(extensions, _IN_CONTEXTS, InvalidGroupInfoError, "GC-09")
+    _check_places(extensions, Place.GROUP_CONTEXT, InvalidGroupInfoError, "GC-09")
     read_extension(extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)  # GC-07
     read_extension(extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
 
@@ -283,7 +291,7 @@ def check_group_info_extensions(extensions: Sequence[Extension]) -> None:
         CodecError: external_pub does not decode.
     """
     check_unique_types(extensions, InvalidGroupInfoError, "WL-23")
-    _check_places(extensions, _IN_GROUP_INFOS, InvalidGroupInfoError, "EX-10")  # WL-22
+    _check_places(extensions, Place.GROUP_INFO, InvalidGroupInfoError, "EX-10")  # WL-22
     read_extension(extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
 
 
@@ -312,7 +320,7 @@ def check_key_package(
     except CryptoError as error:
         raise InvalidKeyPackageError("init_key is no key of the cipher suite", rule="KP-06") from error
     check_unique_types(key_package.extensions, InvalidKeyPackageError, "KP-09")
-    _check_places(key_package.extensions, frozenset(), InvalidKeyPackageError, "EX-10")  # KP-08
+    _check_places(key_package.extensions, Place.KEY_PACKAGE, InvalidKeyPackageError, "EX-10")  # KP-08
     check_leaf_signature(suite, leaf_node, b"", LeafIndex(0))
     try:
         suite.verify_with_label(

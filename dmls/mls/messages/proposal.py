@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from dmls.mls.codec import Tagged, bounded, opaque, struct, uint16, uint32
+from dmls.mls.codec import OpenCase, Tagged, bounded, opaque, struct, uint16, uint32
+from dmls.mls.messages.custom import CustomProposal, find_proposal_content
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode
@@ -76,7 +77,7 @@ class GroupContextExtensions:
     extensions: bounded[Extension]
 
 
-ProposalBody: TypeAlias = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions
+ProposalBody: TypeAlias = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions | CustomProposal
 
 Proposal: TypeAlias = Annotated[
     ProposalBody,
@@ -92,5 +93,6 @@ Proposal: TypeAlias = Annotated[
             ProposalType.GROUP_CONTEXT_EXTENSIONS: GroupContextExtensions,
         },
         rule="ENC-16",
+        open_case=OpenCase(CustomProposal, "proposal_type", "content", find_proposal_content),
     ),
 ]
