@@ -219,6 +219,7 @@ def forge_commit(
     psks: Sequence[tuple[PreSharedKeyID, bytes]] = (),
     alter_leaf: Alteration[LeafNode] = same,
     alter_applied: Alteration[AppliedProposals] = same,
+    alter_staged: Alteration[StagedPath] = same,
     alter_path: Alteration[UpdatePath] = same,
     alter_sealed: Alteration[StagedPath] = same,
     alter_sealing: Alteration[bytes] = same,
@@ -235,7 +236,7 @@ def forge_commit(
     tree = applied.tree
     path = None
     if with_path:
-        staged = _stage(party, applied.tree, group.context.group_id, party.leaf, alter_leaf)
+        staged = alter_staged(_stage(party, applied.tree, group.context.group_id, party.leaf, alter_leaf))
         tree = staged.tree
         added = frozenset(index for index, _ in applied.added) if excluded is None else excluded
         context = alter_sealing(provisional_context(group, applied, tree))

@@ -8,11 +8,13 @@ import pytest
 
 from dmls.errors import DecryptionError, DMLSError, InvalidCommitError, InvalidProposalError, InvalidWelcomeError, UsageError
 from dmls.ids import LeafIndex, NodeIndex
-from dmls.mls.codec import Lazy, decode, encode
+from dmls.mls.codec import Lazy, decode, encode, encode_opaque
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.messages.commit import HPKECiphertext, UpdatePath
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode, UpdateSource
+from dmls.mls.tree.hashes import tree_hash
+from dmls.mls.tree.nodes import Blank, Node
 from dmls.mls.tree.parent_hash import make_path_nodes
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import (
@@ -299,7 +301,55 @@ def test_a_path_comes_from_a_member(sender: int, rng: random.Random) -> None:
     assert caught.value.rule == "CP-17"
 
 
+def parent_hash_over(*nodes: tuple[bytes, Node]) -> bytes:
+    """The parent hash that comes of public keys and the copath children beside them, lowest first."""
+    above = b""
+    for public_key, sibling in reversed(nodes):
+        above = SUITE.hash(b"".join(map(encode_opaque, (public_key, above, tree_hash(SUITE, sibling)))))
+    return above
+
+
+@pytest.mark.parametrize(
+    ("rule", "sender", "leaving", "filtered"), [("TR-22", 5, (0, 1, 2, 3), 3), ("TR-23", 2, (0, 1), 1)], ids=["root", "between"]
+)
+def test_parent_hashes_know_the_nodes_of_the_filtered_path_only(
+    rule: str, sender: LeafIndex, leaving: tuple[LeafIndex, ...], filtered: NodeIndex, rng: random.Random
+) -> None:
+    tree, members, _ = full_tree(SUITE, rng, 8)
+    tree = tree.remove_all(leaving)
+    staged = stage_path(tree, sender, leaf_maker(SUITE, members[sender], sender), rng.randbytes)
+    path = seal_path(tree, staged, NOBODY, CONTEXT, rng.randbytes)
+    siblings = [sibling for _, sibling in tree.filtered_copath(sender)]
+    chain = list(zip(staged.public_keys, siblings, strict=True))
+    assert len(chain) == 2
+    assert merge_path(tree, sender, path, excluded=NOBODY).leaf(sender) == staged.leaf_node
+    assert staged.leaf_node.source == CommitSource(parent_hash_over(*chain))
+    # A blank node has neither key nor parent hash; what is beside it, in the filtered place, is blank too.
+    for at in range(3):
+        unfiltered = [*chain[:at], (b"", Blank(filtered)), *chain[at:]]
+        source = CommitSource(parent_hash_over(*unfiltered))
+        leaf = renew_leaf(SUITE, members[sender], staged.leaf_node.encryption_key, source, sender)
+        with pytest.raises(InvalidCommitError) as caught:
+            merge_path(tree, sender, replace(path, leaf_node=leaf), excluded=NOBODY)
+        assert caught.value.rule == "UP-09"
+
+
 # Opening
+
+
+@pytest.mark.breaks("UP-07")
+@pytest.mark.parametrize("label", ["UpdatePathNodes", "Welcome", ""])
+def test_a_path_secret_that_is_sealed_under_another_label_does_not_open(label: str, rng: random.Random) -> None:
+    scene = Scene.make(rng)
+    key = scene.tree.encryption_key(NodeIndex(1))
+    for used in ("UpdatePathNode", label):
+        sealed = HPKECiphertext(*SUITE.seal_with_label(key, used, CONTEXT, scene.staged.path_secrets[1], rng.randbytes))
+        path = scene.with_node(1, encrypted_path_secret=Lazy.pack(HPKECiphertext, [sealed]))
+        if used != label:
+            assert scene.open(0, path=path).commit_secret == scene.staged.commit_secret
+        else:
+            with pytest.raises(DecryptionError):
+                scene.open(0, path=path)
 
 
 @pytest.mark.breaks("UP-10")

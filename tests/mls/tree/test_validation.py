@@ -10,6 +10,7 @@ import pytest
 
 from dmls.errors import DMLSError, InvalidTreeError, SignatureError
 from dmls.ids import LeafIndex
+from dmls.mls.codec import encode_opaque
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode, LeafNodeSource, Lifetime, UpdateSource
 from dmls.mls.tree.nodes import ParentNode
@@ -226,6 +227,75 @@ def test_the_top_of_a_path_need_not_be_the_root(rng: random.Random) -> None:
     assert forge.model.nodes[7] is None
     assert forge.parent(11).parent_hash == b""
     forge.accepted()
+
+
+class WithoutParent(TreeModel):
+    """Leaves the node's own parent hash out of ParentHashInput."""
+
+    def parent_hash(self, parent: int, copath_child: int) -> bytes:
+        node = self.nodes[parent]
+        assert isinstance(node, ParentNode)
+        sibling_hash = self.tree_hash(copath_child, frozenset(node.unmerged_leaves))
+        return SUITE.hash(encode_opaque(node.encryption_key) + encode_opaque(sibling_hash))
+
+
+class OwnChild(TreeModel):
+    """Takes the tree hash of the child that it comes from."""
+
+    def parent_hash(self, parent: int, copath_child: int) -> bytes:
+        return super().parent_hash(parent, 2 * parent - copath_child)
+
+
+class AsItIs(TreeModel):
+    """Takes the copath child's tree hash with the unmerged leaves in it."""
+
+    def tree_hash(self, index: int | None = None, without: frozenset[int] = frozenset()) -> bytes:
+        return super().tree_hash(index)
+
+
+class OnlyBlanked(TreeModel):
+    """Blanks the unmerged leaves, and leaves them in the lists of the nodes below."""
+
+    def tree_hash(self, index: int | None = None, without: frozenset[int] = frozenset()) -> bytes:
+        nodes = [None if index // 2 in without and not index % 2 else node for index, node in enumerate(self.nodes)]
+        return TreeModel(nodes).tree_hash(index)
+
+
+class StopsAtBlanks(TreeModel):
+    """Looks for unmerged leaves below nodes that are not blank only."""
+
+    def tree_hash(self, index: int | None = None, without: frozenset[int] = frozenset()) -> bytes:
+        index = self.root if index is None else index
+        return super().tree_hash(index, without if self.nodes[index] is not None else frozenset())
+
+
+@pytest.mark.parametrize(("rule", "model"), [("TR-20", WithoutParent), ("TR-20", OwnChild)], ids=["no parent", "own child"])
+def test_another_parent_hash_vouches_for_nothing(rule: str, model: type[TreeModel], rng: random.Random) -> None:
+    forge = Forge.fresh(rng, 8)
+    forge.commit(0)
+    forge.accepted()
+    forge.model = model(forge.model.nodes)
+    forge.commit(0)
+    forge.refused("TR-24")
+
+
+@pytest.mark.parametrize(
+    ("rule", "model"),
+    [("TR-21", AsItIs), ("TR-21", OnlyBlanked), ("TR-21", StopsAtBlanks)],
+    ids=["as it is", "only blanked", "stops at blanks"],
+)
+def test_another_original_tree_hash_vouches_for_nothing(rule: str, model: type[TreeModel], rng: random.Random) -> None:
+    for kind in (TreeModel, model):
+        forge = Forge.fresh(rng, 8)
+        forge.commit(6, unmerged={13: (7,)})
+        forge.model.nodes[11] = None
+        forge.model = kind(forge.model.nodes)
+        # Leaf 7 came later than the commit of leaf 0, to below nodes that were not in its path.
+        forge.commit(0, unmerged={7: (7,)})
+        if kind is TreeModel:
+            forge.accepted()
+        else:
+            forge.refused("TR-24")
 
 
 # Unmerged leaves
