@@ -210,6 +210,8 @@ def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> Publ
         raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")  # TR-19
     check_group_members(tree, context.extensions)
     validate_tree(tree, context.group_id)  # WL-12, WL-14
+    if context.epoch == 0 and (context.confirmed_transcript_hash or tree.width != 1):
+        raise InvalidGroupInfoError("a group begins with one leaf and an empty transcript", rule="GC-01")
     interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)  # WL-20, XC-14
     return PublicGroup(suite, context, tree, interim, group_info.confirmation_tag)
 

@@ -157,7 +157,7 @@ def create_group(
     check_suite_choice(suite, members, preferred_suites)
     tree = RatchetTree.create(suite, leaf)
     check_group_members(tree, extensions)  # GC-04
-    context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))  # GC-01
+    context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))
     public = PublicGroup(suite, context, tree, b"", b"")
     epoch_secret = Secret(random(suite.hash_size))
     state = open_epoch(public, rule, epoch_secret, frozenset({LeafIndex(0)}))

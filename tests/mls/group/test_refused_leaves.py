@@ -11,21 +11,25 @@ import pytest
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
-from dmls.mls.group.leaf import create_key_package
+from dmls.mls.group.follower import follow
+from dmls.mls.group.leaf import Client, create_key_package
 from dmls.mls.group.policy import Limits
 from dmls.mls.group.state import create_group
 from dmls.mls.group.validation import check_key_package
 from dmls.mls.messages.commit import Commit, UpdatePath
 from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode, Lifetime, UpdateSource
-from dmls.mls.messages.message import MLSMessage, PublicMessage
-from dmls.mls.messages.proposal import Add, Update
+from dmls.mls.messages.message import ApplicationData, MLSMessage, PublicMessage, encode_message
+from dmls.mls.messages.proposal import Add, Remove, Update
+from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, WireFormat
 from tests.support.breaches import APP, BREACHES, HARMLESS, Breach, keyed, same
 from tests.support.forge import (
     forge_commit,
     forge_external_commit,
     forge_key_package,
     forge_message,
+    sign_group_info,
     sign_leaf,
 )
 from tests.support.groups import ALWAYS, Party, Room, fresh_update, parties, refusing, room_of
@@ -112,6 +116,45 @@ def test_signatures_of_key_packages_and_of_their_leaves_are_checked(room: Room, 
         replace(made, extensions=(Extension(APP, b""),)),
     ):
         refuse_commit(room, forge_commit(alice, Add(spoilt)), "KP-03")
+
+
+@pytest.mark.breaks("LN-09", "LN-02")
+def test_unknown_capabilities_are_kept_as_they_came(room: Room, newcomer: Party) -> None:
+    """Whoever leaves out what it does not know has another leaf in its tree, which its owner never signed."""
+    alice = room.members[0]
+    package = forge_key_package(newcomer, alter_leaf=HARMLESS["GREASE everywhere"])
+    listed = package.leaf_node.capabilities
+    for changes in (
+        {"versions": (1,)},
+        {"cipher_suites": (1,)},
+        {"extensions": ()},
+        {"proposals": ()},
+        {"credentials": (1,)},
+        {"extensions": listed.extensions[::-1]},
+    ):
+        leaf = replace(package.leaf_node, capabilities=replace(listed, **changes))
+        refuse_commit(room, forge_commit(alice, Add(replace(package, leaf_node=leaf))), "LN-02")
+    room.members[1].process(forge_commit(alice, Add(package)))
+
+
+@pytest.mark.breaks("KP-08", "KP-03")
+def test_unknown_extensions_of_a_key_package_are_kept_as_they_came(room: Room, newcomer: Party) -> None:
+    alice = room.members[0]
+    extensions = (Extension(0x0A0A, b"grease"), Extension(APP, b""))
+    package = forge_key_package(newcomer, partial(replace, extensions=extensions))
+    for kept in ((), extensions[:1], extensions[::-1]):
+        refuse_commit(room, forge_commit(alice, Add(replace(package, extensions=kept))), "KP-03")
+    room.members[1].process(forge_commit(alice, Add(package)))
+
+
+@pytest.mark.breaks("KP-05")
+def test_a_key_package_is_of_the_version_of_its_message(newcomer: Party) -> None:
+    package = forge_key_package(newcomer, partial(replace, version=2))
+    for version, expected in ((b"\x00\x02", "ENC-11"), (b"\x00\x01", "KP-01")):
+        with refusing(expected):
+            body = decode(MLSMessage, version + encode_message(package)[2:]).body
+            assert isinstance(body, KeyPackage)
+            check_key_package(SUITE, body)
 
 
 @pytest.mark.breaks("LN-12")
@@ -213,6 +256,42 @@ def test_an_update_takes_nobodys_keys(room: Room, newcomer: Party) -> None:
     refuse_commit(room, forge_commit(alice, reference, Add(package)), "LN-21")
 
 
+@pytest.mark.breaks("LN-20")
+def test_an_update_and_an_addition_bring_two_signature_keys(room: Room, newcomer: Party) -> None:
+    alice, bob, *_ = room.members
+    own, bob.client = bob.client, newcomer.client
+    update = fresh_update(bob)
+    bob.client = own
+    reference = room.propose(bob, update)
+    addition = Add(newcomer.key_package())
+    with refusing("LN-20", alice):
+        alice.stage(reference, addition)
+    refuse_commit(room, forge_commit(alice, reference, addition), "LN-20")
+    alice.stage(reference)
+
+
+@pytest.mark.breaks("LN-22", "LN-20")
+def test_a_key_is_free_only_where_its_holder_gives_it_up_in_the_same_commit(room: Room) -> None:
+    alice, bob, carol, _ = room.members
+    bobs, carols = bob.client, carol.client
+    bob.client = carols
+    taken = fresh_update(bob)
+    bob.client = bobs
+    takes = room.propose(bob, taken)
+    keeps = room.propose(carol, fresh_update(carol))
+    carol.client = bobs
+    swapped = fresh_update(carol)
+    carol.client = carols
+    swaps = room.propose(carol, swapped)
+    leaves = room.propose(alice, Remove(carol.leaf))
+    for proposals in ([takes], [takes, keeps]):
+        with refusing("LN-20", alice):
+            alice.stage(*proposals)
+        refuse_commit(room, forge_commit(alice, *proposals), "LN-20")
+    for proposals in ([takes, swaps], [takes, leaves], [keeps]):
+        alice.stage(*proposals)
+
+
 # Paths
 
 
@@ -296,26 +375,97 @@ def test_a_path_takes_nobodys_signature_key(room: Room) -> None:
     refuse_commit(room, resigned, "LN-20")
 
 
+@pytest.mark.breaks("LN-26")
+def test_a_path_with_a_leaf_that_was_changed_after_it_was_signed_is_refused(room: Room) -> None:
+    alice = room.members[0]
+
+    def after(change: Breach) -> bytes:
+        return forge_commit(alice, alter_path=lambda path: replace(path, leaf_node=change(path.leaf_node)))
+
+    refuse_commit(room, after(partial(replace, source=CommitSource(bytes(32)))), "LN-02")
+    refuse_commit(room, after(partial(replace, extensions=(Extension(1, b"me"),))), "LN-02")
+    refuse_commit(room, after(partial(replace, signature=bytes(64))), "LN-02")
+
+
+@pytest.mark.breaks("LN-27")
+def test_after_a_path_with_a_new_signature_key_the_old_one_signs_nothing(room: Room, rng: random.Random) -> None:
+    alice, bob, *_ = room.members
+    old = alice.client
+    alice.client = Party(SUITE, "a", rng.randbytes).client
+    room.commit(alice, signature_private_key=old.signature_private_key)
+    key = old.signature_private_key
+    for body in (ApplicationData(b"hello"), Remove(LeafIndex(2))):
+        with refusing("FRM-09", bob):
+            bob.receive(forge_message(alice, body, signature_key=key, wire_format=WireFormat.PRIVATE_MESSAGE))
+    with refusing("FRM-09", bob):
+        bob.receive(forge_message(alice, Remove(LeafIndex(2)), signature_key=key))
+    info = sign_group_info(SUITE, alice.group_info(), old)
+    with refusing("WL-08"):
+        follow(SUITE, info, room.follower.tree)
+    follow(SUITE, alice.group_info(), room.follower.tree)
+    room.talk()
+
+
 # What one makes oneself
 
 
-def test_own_leaves_and_key_packages_list_what_they_must_and_no_more(rng: random.Random) -> None:
-    client = parties(SUITE, "a", rng)[0].client
-    for listed in ({"extensions": (3,)}, {"proposals": (7,)}):
-        spoilt = replace(client, capabilities=replace(client.capabilities, **listed))
-        with refusing("LN-08"):
-            create_key_package(SUITE, spoilt, ALWAYS, rng.randbytes)
+@pytest.fixture
+def client(rng: random.Random) -> Client:
+    return parties(SUITE, "a", rng)[0].client
+
+
+def listing(client: Client, **listed: tuple[int, ...]) -> Client:
+    return replace(client, capabilities=replace(client.capabilities, **listed))
+
+
+@pytest.mark.breaks("LN-08")
+@pytest.mark.parametrize("listed", [{"extensions": (3,)}, {"proposals": (7,)}, {"extensions": (APP, 1)}], ids=repr)
+def test_what_goes_without_saying_is_not_listed(client: Client, rng: random.Random, listed: dict[str, tuple[int, ...]]) -> None:
+    with refusing("LN-08"):
+        create_key_package(SUITE, listing(client, **listed), ALWAYS, rng.randbytes)
+    own = create_key_package(SUITE, client, ALWAYS, rng.randbytes).key_package.leaf_node.capabilities
+    assert DEFAULT_EXTENSION_TYPES.isdisjoint(own.extensions)
+    assert DEFAULT_PROPOSAL_TYPES.isdisjoint(own.proposals)
+
+
+@pytest.mark.breaks("LN-05", "KP-07")
+def test_own_extensions_are_listed(client: Client, rng: random.Random) -> None:
+    extensions = (Extension(APP, b""),)
     with refusing("LN-05"):
-        create_key_package(SUITE, replace(client, leaf_extensions=(Extension(APP, b""),)), ALWAYS, rng.randbytes)
+        create_key_package(SUITE, replace(client, leaf_extensions=extensions), ALWAYS, rng.randbytes)
     with refusing("KP-07"):
-        create_key_package(SUITE, client, ALWAYS, rng.randbytes, extensions=(Extension(APP, b""),))
+        create_key_package(SUITE, client, ALWAYS, rng.randbytes, extensions=extensions)
+    capable = listing(client, extensions=(APP,))
+    create_key_package(SUITE, replace(capable, leaf_extensions=extensions), ALWAYS, rng.randbytes, extensions=extensions)
+
+
+@pytest.mark.breaks("KP-10")
+@pytest.mark.parametrize(
+    "listed",
+    [{"versions": (1, 2)}, {"cipher_suites": (1, 0x00FF)}, {"credentials": (1, 0xF00E)}, {"credentials": (1, 0)}],
+    ids=repr,
+)
+def test_nobody_promises_what_is_not_implemented(client: Client, rng: random.Random, listed: dict[str, tuple[int, ...]]) -> None:
+    with refusing("KP-10"):
+        create_key_package(SUITE, listing(client, **listed), ALWAYS, rng.randbytes)
+    # GREASE promises nothing.
+    harmless = listing(client, cipher_suites=(*range(1, 8), 0x0A0A), credentials=(1, 2, 0x1A1A))
+    create_key_package(SUITE, harmless, ALWAYS, rng.randbytes)
+
+
+@pytest.mark.breaks("KP-06")
+def test_no_init_key_is_made_twice(client: Client, rng: random.Random) -> None:
+    packages = [create_key_package(SUITE, client, ALWAYS, rng.randbytes).key_package for _ in range(300)]
+    assert len({key for made in packages for key in (made.init_key, made.leaf_node.encryption_key)}) == 600
+
+
+@pytest.mark.breaks("LN-06")
+def test_nobody_creates_a_group_without_listing_its_own_credential_type(client: Client, rng: random.Random) -> None:
     with refusing("LN-06"):
-        unlisted = replace(client, capabilities=replace(client.capabilities, credentials=()))
-        create_group(SUITE, b"g", unlisted, ALWAYS, rng.randbytes)
-    with refusing("EX-05"):
-        create_group(SUITE, b"g", client, ALWAYS, rng.randbytes, extensions=(Extension(0x0A0A, b""),))
+        create_group(SUITE, b"g", listing(client, credentials=()), ALWAYS, rng.randbytes)
 
 
+@pytest.mark.breaks("LN-06")
 def test_a_committer_holds_its_own_path_to_the_same_rules(room: Room) -> None:
     alice = room.members[0]
     alice.client = replace(alice.client, capabilities=replace(alice.client.capabilities, credentials=(2,)))

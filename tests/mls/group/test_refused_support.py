@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from dmls.mls.codec import decode, encode, encode_as
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.external import create_external_commit
 from dmls.mls.group.leaf import default_capabilities
 from dmls.mls.group.state import create_group
-from dmls.mls.messages.credential import X509Credential
+from dmls.mls.messages.credential import Credential, X509Credential
 from dmls.mls.messages.extensions import Extension, RequiredCapabilities, make_extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.leaf_node import Capabilities, LeafNode, Lifetime
@@ -27,7 +28,7 @@ from tests.support.forge import (
     forge_welcome,
     sign_leaf,
 )
-from tests.support.groups import ALWAYS, Party, Room, parties, refusing, room_of
+from tests.support.groups import ALWAYS, Party, Room, parties, refusing
 from tests.support.refusals import refuse_commit, refuse_update, spoilt_update
 
 SUITE = cipher_suite(1)
@@ -95,27 +96,58 @@ def sample_leaf(room: Room) -> LeafNode:
     return next(leaf for _, leaf in room.follower.tree.members())
 
 
-def test_every_member_supports_every_credential_type_in_use(rng: random.Random) -> None:
-    both = default_capabilities((1,), credentials=(1, 2))
-    (modern,) = parties(SUITE, "m", rng, both)
-    chain = X509Credential((self_signed(SUITE, modern.client.signature_private_key, "m"),))
-    modern.client = replace(modern.client, credential=chain)
-    room, (alice, *_) = room_of(rng)
-    refuse_commit(room, forge_commit(alice, Add(modern.key_package())), "LN-10")
-    info = alice.group_info()
-    refuse_commit(
-        room, forge_external_commit(modern, room.follower, info, alter_leaf=lambda leaf: replace(leaf, credential=chain)), "LN-10"
-    )
+@pytest.mark.breaks("CRD-01")
+@pytest.mark.parametrize("number", [0, 3, 0x0A0A, 0xF000, 0xFFFF])
+def test_a_credential_of_an_unknown_type_does_not_decode(newcomer: Party, number: int) -> None:
+    """Nothing tells where it ends."""
+    leaf = newcomer.key_package().leaf_node
+    credential = encode_as(Credential, leaf.credential)
+    data = encode(leaf)
+    assert decode(LeafNode, data) == leaf
+    assert data.count(credential) == 1
+    with refusing("CRD-01"):
+        decode(LeafNode, data.replace(credential, number.to_bytes(2, "big") + credential[2:]))
+
+
+BOTH = default_capabilities((1,), credentials=(1, 2))
+
+
+@pytest.fixture
+def modern(rng: random.Random) -> Party:
+    """Somebody with a certificate."""
+    (party,) = parties(SUITE, "m", rng, BOTH)
+    chain = X509Credential((self_signed(SUITE, party.client.signature_private_key, "m"),))
+    party.client = replace(party.client, credential=chain)
+    return party
+
+
+@pytest.mark.breaks("LN-10", "CRD-08")
+def test_every_member_supports_the_credential_of_a_newcomer(room: Room, modern: Party, rng: random.Random) -> None:
+    alice = room.members[0]
+    addition = Add(modern.key_package())
+    with refusing("LN-10", alice):
+        alice.stage(addition)
+    refuse_commit(room, forge_commit(alice, addition), "LN-10")
+    info, chain = alice.group_info(), modern.client.credential
+    message = forge_external_commit(modern, room.follower, info, alter_leaf=lambda leaf: replace(leaf, credential=chain))
+    refuse_commit(room, message, "LN-10")
     with refusing("LN-10"):
         create_external_commit(room.follower, info, modern.client, rng.randbytes)
-    # The other way round: who knows basic credentials only cannot join those who use others.
-    mixed = Room(parties(SUITE, "a", rng, both)[0])
+
+
+@pytest.mark.breaks("LN-11", "CRD-08")
+def test_a_newcomer_supports_every_credential_in_use(modern: Party, rng: random.Random) -> None:
+    mixed = Room(parties(SUITE, "a", rng, BOTH)[0])
     mixed.add(mixed.members[0], modern)
     (plain,) = parties(SUITE, "p", rng)
     with refusing("LN-10"):
         mixed.members[0].stage(Add(plain.key_package()))
     with refusing("LN-10", modern):
         modern.receive(forge_commit(mixed.members[0], Add(plain.key_package())))
+    # Nor does a member give up what others use.
+    with refusing("LN-10", modern):
+        modern.receive(forge_commit(mixed.members[0], alter_leaf=capable(credentials=(1,))))
+    mixed.commit(mixed.members[0], Remove(modern.leaf), Add(plain.key_package()), leavers=[modern], joiners=[plain])
 
 
 # Trees
