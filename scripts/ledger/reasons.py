@@ -6,4 +6,6 @@ from collections.abc import Mapping
 
 __all__ = ["REASONS"]
 
-REASONS: Mapping[str, str] = {}
+REASONS: Mapping[str, str] = {
+    "GC-06": "A group is named by the application that creates it; a room's group is named by the room.",
+}

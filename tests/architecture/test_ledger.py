@@ -23,32 +23,22 @@ OPEN_BY_AREA: dict[str, str] = {
     "ENC": "01 04 05 06 08 10 12 13 14 15",
     # Cryptographic primitives and labels
     "CRY": "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17",
-    # Credentials
-    "CRD": "01 07 08",
     # Framing: content authentication
     "FRM": "02 03 04 10 11 13 14 15 16",
     # PublicMessage
     "PUB": "02 04",
     # PrivateMessage
     "PRV": "02 03 04 05 06 08 09 10 11 12 14",
-    # Leaf nodes
-    "LN": "08 09 10 11 22 27",
     # KeyPackages
-    "KP": "05 07 08 10 13",
-    # Ratchet tree
-    "TR": "02 06 07 08 09 10 11 12 15 22 33",
-    # UpdatePath / TreeKEM
-    "UP": "07 08 14 16 17",
+    "KP": "13",
     # Key schedule, transcript, exporters, PSKs
     "KS": "01 02 03 04 06 07 08 09 10 11 12 13",
     # Key schedule, transcript, exporters, PSKs
     "PSK": "01 03 05 06 08 09 10",
     # Secret tree and ratchets
     "ST": "01 03 04 05 06 07 09 10 11 12 14",
-    # Group creation, GroupContext
-    "GC": "01 02 03 04 06",
     # Extensions, GREASE, registries
-    "EX": "02 06 07 08 09 11 13 15",
+    "EX": "07 08 11",
     # Sequencing, application data, operations
     "SQ": "03",
 }

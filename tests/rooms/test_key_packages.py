@@ -65,6 +65,7 @@ def test_private_halves_are_held_for_what_is_in_stock(world: World) -> None:
     assert home.store.write(lambda conn: key_package_secrets.purge(conn, now_ms=home.clock())).result() == 3
 
 
+@pytest.mark.keeps("KP-11", "KP-12")
 @pytest.mark.breaks("KP-11", "KP-12")
 def test_a_used_private_half_goes_after_an_hour_and_that_of_a_last_resort_stays(world: World) -> None:
     home = world.home("hs1")

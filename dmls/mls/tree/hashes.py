@@ -65,7 +65,7 @@ def _blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
 
 @functools.lru_cache(maxsize=_REMEMBERED_BLANKS)
 def _high_blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
-    return suite.hash(_parent_input(None, _blank_tree_hash(suite, left(index)), _blank_tree_hash(suite, right(index))))
+    return suite.hash(_parent_input(None, _blank_tree_hash(suite, left(index)), _blank_tree_hash(suite, right(index))))  # TR-15
 
 
 def tree_hash_input(suite: CipherSuite, node: Leaf | Parent) -> bytes:
