@@ -114,7 +114,7 @@ def protect_private(
         raise UsageError("only members send private messages", rule="FRM-14")
     kind = content_type(framed)
     plaintext = encode(_TypedContent(framed.content, content.signature, content.confirmation_tag))[1:]
-    zeros = padding(len(plaintext))
+    zeros = padding(len(plaintext))  # SQ-03
     if zeros < 0:
         raise UsageError("padding is negative")
     plaintext += bytes(zeros)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from dmls.errors import CodecError, CryptoError, LimitError, ValidationError
 from dmls.ids import LeafIndex, ProposalRef
@@ -22,6 +22,8 @@ _Waiting = tuple[ProposalRef, CachedProposal]
 # Who leaves and who changes decides what the group may be, and that decides who may come.
 _RANKS: dict[type, int] = {Remove: 0, Update: 1, GroupContextExtensions: 2, Add: 3, PreSharedKey: 4}
 _LATEST_FIRST = (Update, GroupContextExtensions)
+_LEAST_EFFORT, _EFFORT_EACH = 4_096, 8
+"""How many judgements of one proposal are spent on finding those that fit, in all and for each that waits."""
 
 
 def select_proposals(
@@ -33,13 +35,12 @@ def select_proposals(
     now: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[ProposalReference, ...]:
-    """Return references to all waiting proposals that a member can commit together, in the order in which they came.
+    """Return references to the waiting proposals that a member can commit together, in the order in which they came.
 
     Where proposals exclude each other, a Remove goes before Updates of its leaf and the latest Update before earlier ones, the
     latest GroupContextExtensions before earlier ones, the first Add of a client before later ones, and all before a ReInit. What
-    cannot be committed is left out, also where only the committer's path would make it fit.
-
-    Where b of n proposals do not fit, that takes about b times log2(n) judgements of a list.
+    cannot be committed is left out, also where only the committer's path would make it fit. What can is chosen, unless so much of
+    the rest cannot that finding it would take too long.
 
     Args:
         group: the epoch, with the proposals that wait in it.
@@ -49,32 +50,23 @@ def select_proposals(
         now: seconds since the epoch; turns lifetime checks of added key packages on (LN-12).
         limits: the bounds to keep.
     """
-    candidates = [item for item in _worthy(group, committer) if psks is None or _is_known(item, psks)]
-    closing = [item for item in candidates if isinstance(item[1].body, ReInit)]
-    others = [item for item in candidates if not isinstance(item[1].body, ReInit)]
 
     def fit(chosen: Sequence[_Waiting]) -> bool:
         return len(chosen) <= limits.max_proposals and _is_valid(group, chosen, committer, policy, now, limits)
 
-    chosen = _largest(others, fit) or next(([item] for item in closing if fit([item])), [])  # PL-11, PL-18
-    return tuple(ProposalReference(ref) for ref, cached in sorted(chosen, key=lambda item: item[1].arrival))
-
-
-def _worthy(group: PublicGroup, committer: LeafIndex) -> Iterator[_Waiting]:
-    """Yield the waiting proposals, those that go before others first, and each leaf's change once."""
-    touched = {committer}
-    for item in sorted(group.proposals.items(), key=lambda item: _precedence(item[1])):
-        body, sender = item[1].body, item[1].content.content.sender
-        target = None
-        if isinstance(body, Remove):
-            target = LeafIndex(body.removed)
-        elif isinstance(body, Update) and isinstance(sender, Member):
-            target = LeafIndex(sender.leaf_index)
-        if target is not None:
-            if target in touched:
-                continue
-            touched.add(target)  # PL-05
-        yield item
+    waiting = sorted(group.proposals.items(), key=lambda item: _precedence(item[1]))
+    waiting = [item for item in waiting if psks is None or _is_known(item, psks)]
+    others = [item for item in waiting if not isinstance(item[1].body, ReInit)]
+    closing = [item for item in waiting if isinstance(item[1].body, ReInit)]
+    chosen = _without_rivals(others, committer)
+    if not fit(chosen):
+        sound = [item for item in others if fit([item])]
+        refs = {ref for ref, _ in sound}
+        doubtful = [item for item in others if item[0] not in refs]
+        chosen = _largest(_without_rivals([*sound, *doubtful], committer), fit)
+    if not chosen:
+        chosen = next(([item] for item in closing if fit([item])), [])  # PL-11
+    return tuple(ProposalReference(ref) for ref, _ in sorted(chosen, key=lambda item: item[1].arrival))  # PL-18
 
 
 def _precedence(cached: CachedProposal) -> tuple[int, int]:
@@ -87,12 +79,40 @@ def _is_known(item: _Waiting, psks: PSKLookup) -> bool:
     return not isinstance(body, PreSharedKey) or psks(body.psk) is not None
 
 
+def _without_rivals(waiting: Sequence[_Waiting], committer: LeafIndex) -> list[_Waiting]:
+    """Return the proposals that take nothing that one before them takes: a leaf, a client's place, a key."""
+    taken: set[Hashable] = {committer}
+    chosen = []
+    for item in waiting:
+        wanted = _claims(item[1])
+        if taken.isdisjoint(wanted):
+            taken |= wanted
+            chosen.append(item)  # PL-05
+    return chosen
+
+
+def _claims(cached: CachedProposal) -> set[Hashable]:
+    body, sender = cached.body, cached.content.content.sender
+    if isinstance(body, Remove):
+        return {LeafIndex(body.removed)}
+    if isinstance(body, Update) and isinstance(sender, Member):
+        return {LeafIndex(sender.leaf_index), body.leaf_node.encryption_key}
+    if isinstance(body, Add):
+        leaf = body.key_package.leaf_node
+        return {leaf.signature_key, leaf.encryption_key, body.key_package.init_key}
+    if isinstance(body, PreSharedKey):
+        return {body.psk}
+    return {GroupContextExtensions.__name__} if isinstance(body, GroupContextExtensions) else set()
+
+
 def _largest(candidates: Sequence[_Waiting], fit: Callable[[Sequence[_Waiting]], bool]) -> list[_Waiting]:
     """Return what fits of a list, each item judged with those before it that do; a part that fits as a whole is judged once."""
+    effort = _LEAST_EFFORT + _EFFORT_EACH * len(candidates)
     chosen: list[_Waiting] = []
     parts = [list(candidates)]
-    while parts:
+    while parts and effort > 0:
         part = parts.pop()
+        effort -= len(chosen) + len(part)
         if fit([*chosen, *part]):
             chosen += part
         elif len(part) > 1:

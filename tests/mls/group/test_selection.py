@@ -225,6 +225,47 @@ def test_what_the_application_refuses_is_left_out(room: Room) -> None:
     assert one != other
 
 
+class Counting(OpenPolicy):
+    """An application that counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.judged = 0
+
+    def check_proposals(self, group: PublicGroup, proposals: Any, committer: LeafIndex | None) -> None:
+        self.judged += len(proposals)
+
+
+def test_a_flood_of_proposals_that_do_not_fit_costs_no_more_than_it_should(room: Room) -> None:
+    alice, bob, *_ = room.members
+    for index in range(10, 70):
+        hear(room, bob, Remove(index))
+    wanted = [hear(room, bob, PreSharedKey(replace(PSK.psk, psk_nonce=number.to_bytes(32, "big")))) for number in range(150)]
+    policy = Counting()
+    assert select(alice, policy=policy) == tuple(wanted)
+    # All at once, each by itself, and then no more than the effort that is made, but for the last list and the commit.
+    assert policy.judged <= 210 + 210 + 4_096 + 8 * 210 + 210 + 150
+
+
+@pytest.mark.breaks("PL-06", "PL-07")
+def test_many_additions_of_one_client_leave_one(room: Room, rng: random.Random) -> None:
+    alice, bob, *_ = room.members
+    (spare,) = parties(SUITE, "s", rng)
+    additions = []
+    for number in range(20):
+        twin = Party(SUITE, f"twin{number}", rng.randbytes)
+        twin.client = spare.client if number % 2 else bob.client
+        additions.append(hear(room, bob, Add(twin.key_package())))
+    assert select(alice) == (additions[1],)
+    assert select_proposals(alice.state.public, alice.leaf, Refusing()) == ()
+
+
+class Refusing(OpenPolicy):
+    """An application that allows nothing."""
+
+    def check_proposals(self, group: PublicGroup, proposals: Any, committer: LeafIndex | None) -> None:
+        raise InvalidProposalError("not here")
+
+
 def test_a_commit_holds_no_more_than_the_limit(room: Room) -> None:
     alice, bob, *_ = room.members
     waiting = [room.propose(bob, PreSharedKey(replace(PSK.psk, psk_nonce=bytes([number]) * 32))) for number in range(5)]
