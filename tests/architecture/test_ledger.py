@@ -39,8 +39,6 @@ OPEN_BY_AREA: dict[str, str] = {
     "ST": "01 03 04 05 06 07 09 10 11 12 14",
     # Extensions, GREASE, registries
     "EX": "07 08 11",
-    # Sequencing, application data, operations
-    "SQ": "03",
 }
 OPEN = {f"{area}-{number}" for area, numbers in OPEN_BY_AREA.items() for number in numbers.split()}
 
