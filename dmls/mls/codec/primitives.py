@@ -133,7 +133,9 @@ INTEGERS: Final = {width: _integer(width) for width in (1, 2, 4, 8)}
 """Codecs of big-endian integers, by their number of octets."""
 
 
-def _encode_elements(encode_one: Encoder) -> Encoder:
+def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encoder, Decoder]:
+    """Return the codec of a vector of at most `most` elements from that of its elements."""
+
     def encode_vector(values: Sequence[Any], out: list[bytes]) -> None:
         parts: list[bytes] = []
         for value in values:
@@ -141,12 +143,6 @@ def _encode_elements(encode_one: Encoder) -> Encoder:
         body = b"".join(parts)
         out.append(encode_length(len(body)))
         out.append(body)
-
-    return encode_vector
-
-
-def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encoder, Decoder]:
-    """Return the codec of a vector of at most `most` elements from that of its elements."""
 
     def decode_vector(data: bytes, pos: int, end: int) -> tuple[tuple[Any, ...], int]:
         length, pos = read_length(data, pos, end)
@@ -162,7 +158,7 @@ def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encod
             raise LengthError("vector ends within an element", rule="ENC-07") from error
         return tuple(values), after
 
-    return _encode_elements(encode_one), decode_vector
+    return encode_vector, decode_vector
 
 
 _FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -172,8 +168,15 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
     """Return the codec of a vector of at most `most` integers of `width` octets."""
 
     @functools.lru_cache(maxsize=256)
-    def unpacking(count: int) -> Callable[..., tuple[int, ...]]:
-        return struct.Struct(f">{count}{_FORMATS[width]}").unpack_from
+    def packing(count: int) -> struct.Struct:
+        return struct.Struct(f">{count}{_FORMATS[width]}")
+
+    def encode_vector(values: Sequence[int], out: list[bytes]) -> None:
+        out.append(encode_length(width * len(values)))
+        try:
+            out.append(packing(len(values)).pack(*values))
+        except struct.error as error:
+            raise UsageError(f"a value does not fit {width} octets") from error
 
     def decode_vector(data: bytes, pos: int, end: int) -> tuple[tuple[int, ...], int]:
         length, pos = read_length(data, pos, end)
@@ -182,9 +185,9 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
             raise LengthError("vector ends within an element", rule="ENC-07")
         if count > most:
             raise LengthError(f"vector has more than {most} elements", rule="ENC-17")
-        return unpacking(count)(data, pos), pos + length
+        return packing(count).unpack_from(data, pos), pos + length
 
-    return _encode_elements(INTEGERS[width][0]), decode_vector
+    return encode_vector, decode_vector
 
 
 def presence(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder]:

@@ -336,6 +336,9 @@ def test_numbers_that_do_not_fit_are_refused() -> None:
     for point in (Point(256, 0), Point(0, 1 << 16), Point(-1, 0)):
         with pytest.raises(UsageError):
             encode(point)
+    for numbers in ((0, 1 << 16), (-1,)):
+        with pytest.raises(UsageError):
+            encode_as(vector[uint16], numbers)
 
 
 def test_a_conditional_field_fits_its_condition() -> None:
