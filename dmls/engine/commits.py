@@ -122,7 +122,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     suite = cipher_suite(body.ciphersuite)
     message = decode(MLSMessage, _inline(body.message)).body
     if not isinstance(message, PublicMessage) or not isinstance(message.content.content, Commit):
-        raise InvalidCommitError("a commit is a public message", rule="FRM-10")
+        raise InvalidCommitError("a commit is a public message")
     content = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, message.content, message.signature, message.confirmation_tag)
     ref = commit_ref(suite, content)
     known = draft.state.entries.get(ref)  # CP-14

@@ -62,7 +62,7 @@ def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventR
     message = decode(MLSMessage, encoded)
     private = message.body
     if not isinstance(private, PrivateMessage) or private.content_type != ContentType.APPLICATION:
-        raise InvalidMessageError("a message is a private application message", rule="FRM-13")
+        raise InvalidMessageError("a message is a private application message")
     ref = CommitRef(decode_message_aad(private.authenticated_data).epoch.commit_ref)
     entry = draft.state.entries.get(ref)
     if entry is None:
@@ -81,7 +81,7 @@ def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventR
     content, after = open_message(held.state, message)
     body_content, sender = content.content.content, content.content.sender
     if not isinstance(body_content, ApplicationData) or not isinstance(sender, Member):
-        raise InvalidMessageError("not application data", rule="FRM-13")
+        raise InvalidMessageError("not application data")
     leaf = entry.group.tree.leaf(LeafIndex(sender.leaf_index))
     if leaf is None or device_of(leaf).user_id != event.sender:
         # A server that relays another's ciphertext as its own user's must not use up the genuine message's key.
@@ -168,7 +168,7 @@ def _count_vote(draft: Draft, event: RoomEvent, body: VoteBody, entry: NodeEntry
     group = entry.group
     leaf = group.tree.leaf(body.leaf)
     if leaf is None or device_of(leaf).user_id != event.sender:
-        raise InvalidMessageError("the vote is not by a leaf of the event's sender", rule="FRM-04")
+        raise InvalidMessageError("the vote is not by a leaf of the event's sender")
     tbs = VoteTBS(group.context.group_id, body.commit_ref, body.leaf, body.seq)
     verify_vote(group.suite, leaf.signature_key, tbs, body.signature)
     key = hashlib.sha256(leaf.signature_key + body.seq.to_bytes(8, "big") + body.commit_ref).digest()

@@ -41,7 +41,7 @@ def check_group_profile(group: PublicGroup, room_id: RoomId) -> None:
     context = group.context
     params = read_params(context.extensions)
     if context.group_id != group_id(room_id) or params.room_id != room_id.encode():
-        raise InvalidGroupInfoError("the group is not that of the room", rule="FRM-11")
+        raise InvalidGroupInfoError("the group is not that of the room")
     required = read_extension(context.extensions, ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities)
     if required is None or DMLS_PARAMS not in required.extension_types:
         raise InvalidGroupInfoError("the group does not require its parameters of every member")

@@ -91,7 +91,7 @@ def expired_epochs(
         if ref != head and (
             (ref in closed or ref in crowded_out if is_losing else place[ref] <= left_behind)
             or (newer[ref] >= retain_epochs and timer.is_over(since + _HOUR_MS))
-            or timer.is_over(since + 1_000 * retain_seconds)
+            or timer.is_over(since + 1_000 * retain_seconds)  # ST-12
         ):
             epochs.append(ref)
             continue

@@ -20,8 +20,18 @@ that `encode` would write. The wire types:
     Annotated[T | None, When("field", predicate)]            T, present iff predicate(value of the earlier field)
 """
 
-from dmls.mls.codec.compiler import decode, decode_as, decode_prefix, encode, encode_as, struct
-from dmls.mls.codec.primitives import MAX_ELEMENTS, MAX_VECTOR, Decoder, Encoder, encode_length, encode_opaque, read_length
+from dmls.mls.codec.compiler import decode, decode_as, decode_prefix, decoder_of, encode, encode_as, struct
+from dmls.mls.codec.primitives import (
+    MAX_ELEMENTS,
+    MAX_VECTOR,
+    Decoder,
+    Encoder,
+    check_end,
+    encode_length,
+    encode_opaque,
+    read_length,
+    read_presence,
+)
 from dmls.mls.codec.wire_types import (
     Enum8,
     Enum16,
@@ -52,9 +62,11 @@ __all__ = [
     "Tagged",
     "When",
     "bounded",
+    "check_end",
     "decode",
     "decode_as",
     "decode_prefix",
+    "decoder_of",
     "encode",
     "encode_as",
     "encode_length",
@@ -63,6 +75,7 @@ __all__ = [
     "opaque",
     "optional",
     "read_length",
+    "read_presence",
     "struct",
     "uint8",
     "uint16",

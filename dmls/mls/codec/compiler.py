@@ -10,8 +10,18 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 
-from dmls.errors import TrailingDataError, UnknownVariantError, UsageError
-from dmls.mls.codec.primitives import INTEGERS, Decoder, Encoder, decode_opaque, elements, integers, presence, write_opaque
+from dmls.errors import UnknownVariantError, UsageError
+from dmls.mls.codec.primitives import (
+    INTEGERS,
+    Decoder,
+    Encoder,
+    check_end,
+    decode_opaque,
+    elements,
+    integers,
+    presence,
+    write_opaque,
+)
 from dmls.mls.codec.wire_types import (
     Enum8,
     Enum16,
@@ -26,7 +36,7 @@ from dmls.mls.codec.wire_types import (
     When,
 )
 
-__all__ = ["decode", "decode_as", "decode_prefix", "encode", "encode_as", "struct"]
+__all__ = ["decode", "decode_as", "decode_prefix", "decoder_of", "encode", "encode_as", "struct"]
 
 T = TypeVar("T")
 
@@ -231,9 +241,8 @@ def decode(kind: type[T], data: bytes) -> T:
     Raises:
         CodecError: `data` is not the encoding of one `kind`.
     """
-    value, pos = decode_prefix(kind, data)
-    if pos != len(data):
-        raise TrailingDataError(f"{len(data) - pos} bytes after {kind.__name__}", rule="ENC-08")
+    value, pos = decode_prefix(kind, data)  # ENC-14
+    check_end(pos, data, kind.__name__)
     return value
 
 
@@ -260,6 +269,10 @@ def decode_as(hint: Any, data: bytes) -> Any:
         CodecError: `data` is not the encoding of one such value.
     """
     value, pos = _compile(hint)[1](data, 0, len(data))
-    if pos != len(data):
-        raise TrailingDataError(f"{len(data) - pos} bytes after the value", rule="ENC-08")
+    check_end(pos, data, "the value")
     return value
+
+
+def decoder_of(hint: Any) -> Decoder:
+    """Return the decoder of any wire type, for readers that find their own way through the data."""
+    return _compile(hint)[1]

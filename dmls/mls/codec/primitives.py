@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from dmls.errors import LengthError, TruncatedError, UnknownVariantError, UsageError
+from dmls.errors import LengthError, TrailingDataError, TruncatedError, UnknownVariantError, UsageError
 
 __all__ = [
     "INTEGERS",
@@ -20,6 +20,7 @@ __all__ = [
     "SHORT_PREFIXES",
     "Decoder",
     "Encoder",
+    "check_end",
     "decode_opaque",
     "elements",
     "encode_length",
@@ -27,6 +28,7 @@ __all__ = [
     "integers",
     "presence",
     "read_length",
+    "read_presence",
     "write_opaque",
 ]
 
@@ -52,7 +54,7 @@ def encode_length(length: int) -> bytes:
         LengthError: `length` exceeds 2^30 - 1.
     """
     if length < _ONE_OCTET:
-        return SHORT_PREFIXES[length]
+        return SHORT_PREFIXES[length]  # ENC-01
     if length < 0x4000:
         return (length | 0x4000).to_bytes(2, "big")
     if length <= MAX_VECTOR:
@@ -190,6 +192,31 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
     return encode_vector, decode_vector
 
 
+def check_end(pos: int, data: bytes, what: str) -> None:
+    """Check that a value ends where its data does.
+
+    Raises:
+        TrailingDataError: bytes remain.
+    """
+    if pos != len(data):
+        raise TrailingDataError(f"{len(data) - pos} bytes after {what}", rule="ENC-08")
+
+
+def read_presence(data: bytes, pos: int, end: int) -> tuple[bool, int]:
+    """Read the octet that says whether an optional value is there.
+
+    Raises:
+        TruncatedError: the octet is missing.
+        UnknownVariantError: it is neither 0 nor 1.
+    """
+    if pos >= end:
+        raise TruncatedError("presence octet missing", rule="ENC-04")
+    present = data[pos]
+    if present > 1:
+        raise UnknownVariantError("presence octet is neither 0 nor 1", rule="ENC-06")
+    return present == 1, pos + 1
+
+
 def presence(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder]:
     """Return the codec of an optional value from that of the value."""
 
@@ -201,13 +228,7 @@ def presence(encode_one: Encoder, decode_one: Decoder) -> tuple[Encoder, Decoder
             encode_one(value, out)
 
     def decode_optional(data: bytes, pos: int, end: int) -> tuple[Any, int]:
-        if pos >= end:
-            raise TruncatedError("presence octet missing", rule="ENC-04")
-        present = data[pos]
-        if present == 0:
-            return None, pos + 1
-        if present == 1:
-            return decode_one(data, pos + 1, end)
-        raise UnknownVariantError("presence octet is neither 0 nor 1", rule="ENC-06")
+        is_present, pos = read_presence(data, pos, end)
+        return decode_one(data, pos, end) if is_present else (None, pos)
 
     return encode_optional, decode_optional

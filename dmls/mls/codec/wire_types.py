@@ -36,13 +36,17 @@ __all__ = [
 T = TypeVar("T")
 
 
+_CLOSED = "ENC-10"
+"""The rule that a value without a meaning breaks, where no other is named."""
+
+
 class Enum8(IntEnum):
     """A closed one-octet enumeration; other values do not decode."""
 
     @classmethod
     def rule(cls) -> str:
         """Return the rule that other values break."""
-        return "ENC-10"
+        return _CLOSED
 
 
 class Enum16(IntEnum):
@@ -51,7 +55,7 @@ class Enum16(IntEnum):
     @classmethod
     def rule(cls) -> str:
         """Return the rule that other values break."""
-        return "ENC-10"
+        return _CLOSED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Tagged:
         open_case: what tags mean that are not among `cases`.
     """
 
-    def __init__(self, width: int, cases: Mapping[int, Any], *, rule: str = "ENC-10", open_case: OpenCase | None = None) -> None:
+    def __init__(self, width: int, cases: Mapping[int, Any], *, rule: str = _CLOSED, open_case: OpenCase | None = None) -> None:
         self.width = width
         self.cases = dict(cases)
         self.rule = rule

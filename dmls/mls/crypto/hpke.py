@@ -90,7 +90,7 @@ class Hpke:
         # The nonce of sequence number 0 is the base nonce.
         return (
             expand(secret, self._key + schedule, self._aead.key_size),
-            expand(secret, self._base_nonce + schedule, self._aead.nonce_size),
+            expand(secret, self._base_nonce + schedule, self._aead.nonce_size),  # CRY-16
         )
 
     def _export(self, shared_secret: bytes, schedule: bytes, context: bytes, length: int) -> bytes:

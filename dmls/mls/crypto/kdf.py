@@ -44,9 +44,18 @@ class Kdf:
         Raises:
             MacError: the tag is shorter, longer or another.
         """
-        expected = self._mac(key, data, self.hash_name)
-        if len(tag) != len(expected) or not hmac.compare_digest(tag, expected):
+        self.check_mac_size(tag)
+        if not hmac.compare_digest(tag, self._mac(key, data, self.hash_name)):
             raise MacError("tag does not match", rule="CRY-13")
+
+    def check_mac_size(self, tag: bytes) -> None:
+        """Check what can be checked of a tag without its key.
+
+        Raises:
+            MacError: it does not have hash_size bytes.
+        """
+        if len(tag) != self.hash_size:
+            raise MacError("tag has a wrong length", rule="CRY-13")
 
     def extract(self, salt: bytes, ikm: bytes) -> bytes:
         """HKDF-Extract (RFC 5869, Section 2.2): hash_size bytes."""
@@ -60,8 +69,7 @@ class Kdf:
         """
         if 0 <= length <= self.hash_size:
             return self._mac(prk, info + b"\x01", self.hash_name)[:length]
-        if not 0 <= length <= 255 * self.hash_size:
-            raise InvalidArgumentError(f"cannot derive {length} bytes", rule="KS-11")
+        self._check_length(length)
         block = b""
         blocks = []
         for counter in range(1, -(-length // self.hash_size) + 1):
@@ -69,12 +77,17 @@ class Kdf:
             blocks.append(block)
         return b"".join(blocks)[:length]
 
+    def _check_length(self, length: int) -> None:
+        if not 0 <= length <= 255 * self.hash_size:
+            raise InvalidArgumentError(f"cannot derive {length} bytes", rule="KS-11")
+
     def expand_with_label(self, secret: bytes, label: str | bytes, context: bytes, length: int) -> bytes:
         """ExpandWithLabel (RFC 9420, Section 8): `length` bytes.
 
         Raises:
             InvalidArgumentError: `length` is out of range.
         """
+        self._check_length(length)
         return self.expand(secret, kdf_label_prefix(label, length) + encode_opaque(context), length)
 
     def derive_secret(self, secret: bytes, label: str | bytes) -> bytes:
@@ -91,7 +104,8 @@ class Kdf:
         """
         if not 0 <= generation <= 0xFFFFFFFF:
             raise UsageError(f"generation {generation} does not fit 32 bits")
-        info = kdf_label_prefix(label, length) + b"\x04" + generation.to_bytes(4, "big")
+        self._check_length(length)
+        info = kdf_label_prefix(label, length) + b"\x04" + generation.to_bytes(4, "big")  # ST-03
         return self.expand(secret, info, length)
 
     def ref_hash(self, label: str | bytes, value: bytes) -> bytes:

@@ -28,13 +28,11 @@ def label_bytes(label: str | bytes) -> bytes:
 
 
 def _label_prefix(label: str | bytes) -> bytes:
-    return encode_opaque(b"MLS 1.0 " + label_bytes(label))
+    return encode_opaque(b"MLS 1.0 " + label_bytes(label))  # CRY-03
 
 
 def _kdf_label_prefix(label: str | bytes, length: int) -> bytes:
-    if not 0 <= length <= 0xFFFF:
-        raise InvalidArgumentError(f"cannot derive {length} bytes", rule="KS-11")
-    return length.to_bytes(2, "big") + _label_prefix(label)
+    return length.to_bytes(2, "big") + _label_prefix(label)  # CRY-04
 
 
 _remembered_label_prefix = functools.lru_cache(maxsize=256)(_label_prefix)
@@ -51,9 +49,5 @@ def labelled(label: str | bytes, content: bytes) -> bytes:
 
 
 def kdf_label_prefix(label: str | bytes, length: int) -> bytes:
-    """Return a KDFLabel up to its context: `uint16 length; opaque label<V>` (RFC 9420, Section 8, rules CRY-03 and CRY-04).
-
-    Raises:
-        InvalidArgumentError: `length` does not fit 16 bits.
-    """
+    """Return a KDFLabel up to its context: `uint16 length; opaque label<V>` (RFC 9420, Section 8, rules CRY-03 and CRY-04)."""
     return _remembered_kdf_label_prefix(label, length) if len(label) <= _CACHED_LABEL else _kdf_label_prefix(label, length)

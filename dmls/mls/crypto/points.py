@@ -55,16 +55,29 @@ class FieldEncoding:
         Raises:
             CryptoError: another length, a coordinate not reduced, or a point of small order.
         """
+        coordinate = self._read(public_key)
+        if coordinate >= self.prime:
+            raise CryptoError("public key is not canonical", rule="CRY-06")
+        self._refuse_small_order(coordinate)
+        return coordinate
+
+    def check_exchange(self, public_key: bytes) -> None:
+        """Check that an exchange, which ignores excess bits and takes coordinates that are not reduced, gives a secret.
+
+        Raises:
+            CryptoError: another length, or a point with which the shared secret is the same for all private keys.
+        """
+        self._refuse_small_order(self._read(public_key) & (1 << self.prime.bit_length()) - 1)
+
+    def _read(self, public_key: bytes) -> int:
         if len(public_key) != self.size:
             raise CryptoError("public key has a wrong length", rule="CRY-06")
         coordinate = int.from_bytes(public_key, "little")
-        if self.sign_bit is not None:
-            coordinate &= ~(1 << self.sign_bit)
-        if coordinate >= self.prime:
-            raise CryptoError("public key is not canonical", rule="CRY-06")
-        if coordinate in self.small_order:
+        return coordinate if self.sign_bit is None else coordinate & ~(1 << self.sign_bit)
+
+    def _refuse_small_order(self, coordinate: int) -> None:
+        if coordinate % self.prime in self.small_order:
             raise CryptoError("public key is of small order", rule="CRY-08")
-        return coordinate
 
 
 CURVE25519: Final = FieldEncoding(
@@ -90,8 +103,8 @@ def scalar_candidate(candidate: bytes, order: int) -> bytes | None:
 
     This is the loop body of RFC 9180, Section 7.1.3: the mask is 0xff, or 0x01 for the 521 bits of P-521 (rule CRY-10).
     """
-    scalar = int.from_bytes(candidate, "big") & (1 << order.bit_length()) - 1
-    return scalar.to_bytes(len(candidate), "big") if 0 < scalar < order else None
+    scalar = int.from_bytes(candidate, "big") & (1 << order.bit_length()) - 1  # CRY-10
+    return scalar.to_bytes(len(candidate), "big") if 0 < scalar < order else None  # CRY-15
 
 
 @dataclass(frozen=True)

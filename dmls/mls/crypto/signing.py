@@ -213,5 +213,5 @@ class _Ecdsa:
 ED25519: Final[SignatureScheme[bytes]] = _Ed25519()
 ED448: Final[SignatureScheme[ed448.Ed448PrivateKey]] = _Ed448()
 ECDSA_P256: Final[SignatureScheme[ec.EllipticCurvePrivateKey]] = _Ecdsa("ecdsa_secp256r1_sha256", P256, hashes.SHA256())
-ECDSA_P384: Final[SignatureScheme[ec.EllipticCurvePrivateKey]] = _Ecdsa("ecdsa_secp384r1_sha384", P384, hashes.SHA384())
+ECDSA_P384: Final[SignatureScheme[ec.EllipticCurvePrivateKey]] = _Ecdsa("ecdsa_secp384r1_sha384", P384, hashes.SHA384())  # CRY-07
 ECDSA_P521: Final[SignatureScheme[ec.EllipticCurvePrivateKey]] = _Ecdsa("ecdsa_secp521r1_sha512", P521, hashes.SHA512())

@@ -80,6 +80,14 @@ class CipherSuite:
         """
         self.kdf.verify_mac(key, data, tag)
 
+    def check_mac_size(self, tag: bytes) -> None:
+        """Check what can be checked of a MAC without its key.
+
+        Raises:
+            MacError: it does not have hash_size bytes.
+        """
+        self.kdf.check_mac_size(tag)
+
     def extract(self, salt: bytes, ikm: bytes) -> Secret:
         """KDF.Extract: hash_size bytes."""
         return Secret(self.kdf.extract(salt, ikm))
@@ -151,7 +159,7 @@ class CipherSuite:
         Raises:
             SignatureError: the signature does not verify, is not in its one encoding, or `check_signature_key` refuses the key.
         """
-        self.signature.verify(public_key, labelled(label, content), signature)
+        self.signature.verify(public_key, labelled(label, content), signature)  # CRY-14
 
     def generate_signature_key_pair(self, random: Random) -> KeyPair:
         """Make a signature key pair. The private key is one that `signing_key` gives.
@@ -216,7 +224,7 @@ class CipherSuite:
 
     def sealer(self, label: str | bytes, context: bytes) -> Sealer:
         """Return what encrypts under one label and context to many recipients; the context is hashed once."""
-        return Sealer(self.hpke, self.hpke.key_schedule_context(labelled(label, context)))
+        return Sealer(self.hpke, self.hpke.key_schedule_context(labelled(label, context)))  # CRY-09
 
     def seal_with_label(
         self, public_key: bytes, label: str | bytes, context: bytes, plaintext: bytes, random: Random
@@ -296,7 +304,7 @@ CIPHER_SUITES: Final = (
 )
 """All suites of RFC 9420, Section 17.1 (rules CRY-01 and CRY-02)."""
 
-_BY_ID: Final[Mapping[int, CipherSuite]] = MappingProxyType({suite.id: suite for suite in CIPHER_SUITES})
+_BY_ID: Final[Mapping[int, CipherSuite]] = MappingProxyType({suite.id: suite for suite in CIPHER_SUITES})  # CRY-01, CRY-02
 
 
 def cipher_suite(id: int) -> CipherSuite:

@@ -16,6 +16,7 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.framing.padding import Padding
+from dmls.mls.framing.signing import check_wire_format
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.message import AuthenticatedContent, Content, FramedContent, Member, PrivateMessage, content_type
 from dmls.mls.messages.registry import ContentType, WireFormat
@@ -70,14 +71,14 @@ class _TypedContent:
 
 def _sender_data_key_nonce(suite: CipherSuite, sender_data_secret: bytes, ciphertext: bytes) -> tuple[Secret, Secret]:
     """Derive key and nonce from a sample, the first hash_size bytes of the ciphertext (PRV-06)."""
-    sample = ciphertext[: suite.hash_size]
+    sample = ciphertext[: suite.hash_size]  # PRV-06
     key = suite.expand_with_label(sender_data_secret, "key", sample, suite.key_size)
     return key, suite.expand_with_label(sender_data_secret, "nonce", sample, suite.nonce_size)
 
 
 def _guarded_nonce(key: MessageKey, reuse_guard: int) -> bytes:
     """Return the nonce with the reuse guard in its first four bytes (PRV-03)."""
-    head = int.from_bytes(key.nonce[:_GUARD_SIZE], "big") ^ reuse_guard
+    head = int.from_bytes(key.nonce[:_GUARD_SIZE], "big") ^ reuse_guard  # PRV-03
     return head.to_bytes(_GUARD_SIZE, "big") + key.nonce[_GUARD_SIZE:]
 
 
@@ -108,8 +109,7 @@ def protect_private(
         LengthError: the content is too long for a message.
     """
     framed = content.content
-    if content.wire_format is not WireFormat.PRIVATE_MESSAGE:
-        raise UsageError("content was not signed for private framing", rule="FRM-02")
+    check_wire_format(content, WireFormat.PRIVATE_MESSAGE)
     if not isinstance(framed.sender, Member):
         raise UsageError("only members send private messages", rule="FRM-14")
     kind = content_type(framed)
@@ -122,7 +122,7 @@ def protect_private(
     reuse_guard = int.from_bytes(random(_GUARD_SIZE), "big")
     aad = encode(_PrivateContentAAD(framed.group_id, framed.epoch, kind, framed.authenticated_data))
     ciphertext = suite.aead_seal(key.key, _guarded_nonce(key, reuse_guard), aad, plaintext)
-    sender_data = encode(SenderData(framed.sender.leaf_index, key.generation, reuse_guard))
+    sender_data = encode(SenderData(framed.sender.leaf_index, key.generation, reuse_guard))  # PRV-10
     sender_key, sender_nonce = _sender_data_key_nonce(suite, sender_data_secret, ciphertext)
     sender_aad = encode(_SenderDataAAD(framed.group_id, framed.epoch, kind))
     encrypted_sender_data = suite.aead_seal(sender_key, sender_nonce, sender_aad, sender_data)
@@ -138,7 +138,7 @@ def open_sender_data(suite: CipherSuite, message: PrivateMessage, sender_data_se
         InvalidMessageError: sender data of a wrong length (PRV-13).
     """
     key, nonce = _sender_data_key_nonce(suite, sender_data_secret, message.ciphertext)
-    aad = encode(_SenderDataAAD(message.group_id, message.epoch, message.content_type))
+    aad = encode(_SenderDataAAD(message.group_id, message.epoch, message.content_type))  # PRV-05
     plaintext = suite.aead_open(key, nonce, aad, message.encrypted_sender_data)
     if len(plaintext) != _SENDER_DATA_SIZE:
         raise InvalidMessageError("sender data has a wrong length", rule="PRV-13")
@@ -175,12 +175,14 @@ def unprotect_private(
     leaf = LeafIndex(sender.leaf_index)
     if not is_member(leaf):
         raise InvalidMessageError("the sender's leaf is blank", rule="PRV-07")
-    key, after = secret_tree.message_key(leaf, message.content_type, sender.generation)
-    aad = encode(_PrivateContentAAD(message.group_id, message.epoch, message.content_type, message.authenticated_data))
+    key, after = secret_tree.message_key(leaf, message.content_type, sender.generation)  # PRV-08
+    aad = encode(
+        _PrivateContentAAD(message.group_id, message.epoch, message.content_type, message.authenticated_data)
+    )  # PRV-04, FRM-16
     plaintext = suite.aead_open(key.key, _guarded_nonce(key, sender.reuse_guard), aad, message.ciphertext)
-    typed, end = decode_prefix(_TypedContent, message.content_type.to_bytes(1, "big") + plaintext)
+    typed, end = decode_prefix(_TypedContent, message.content_type.to_bytes(1, "big") + plaintext)  # PRV-02, PRV-09
     if plaintext[end - 1 :].strip(b"\x00"):
         raise InvalidMessageError("padding is not zero", rule="PRV-01")
     framed = FramedContent(message.group_id, message.epoch, Member(leaf), message.authenticated_data, typed.content)
     content = AuthenticatedContent(WireFormat.PRIVATE_MESSAGE, framed, typed.signature, typed.confirmation_tag)
-    return content, after, sender.generation
+    return content, after, sender.generation  # PRV-14

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dmls.errors import InvalidMessageError, MacError, UsageError
 from dmls.mls.crypto.suites import CipherSuite
-from dmls.mls.framing.signing import content_tbs
+from dmls.mls.framing.signing import check_wire_format, content_tbs
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.message import (
     ApplicationData,
@@ -27,7 +27,7 @@ def _refuse_application_data(content: FramedContent) -> None:
 def _encode_tbm(content: AuthenticatedContent, group_context: GroupContext | None) -> bytes:
     """Return AuthenticatedContentTBM: what the membership tag covers (PUB-02)."""
     tbs = content_tbs(content.wire_format, content.content, group_context)
-    return tbs + encode_authentication(content.signature, content.confirmation_tag)
+    return tbs + encode_authentication(content.signature, content.confirmation_tag)  # PUB-02
 
 
 def protect_public(
@@ -46,8 +46,7 @@ def protect_public(
         UsageError: signed for another wire format (FRM-02), or a key or context is missing.
     """
     _refuse_application_data(content.content)
-    if content.wire_format is not WireFormat.PUBLIC_MESSAGE:
-        raise UsageError("content was not signed for public framing", rule="FRM-02")
+    check_wire_format(content, WireFormat.PUBLIC_MESSAGE)
     membership_tag = None
     if isinstance(content.content.sender, Member):
         if membership_key is None:

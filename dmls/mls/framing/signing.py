@@ -10,7 +10,7 @@ from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.message import AuthenticatedContent, FramedContent, Member, NewMemberCommit, encode_tbs
 from dmls.mls.messages.registry import SignatureLabel, WireFormat
 
-__all__ = ["content_tbs", "proposal_ref", "sign_content", "verify_content"]
+__all__ = ["check_wire_format", "content_tbs", "proposal_ref", "sign_content", "verify_content"]
 
 _LABEL = SignatureLabel.FRAMED_CONTENT_TBS
 
@@ -24,6 +24,16 @@ def content_tbs(wire_format: WireFormat, content: FramedContent, group_context: 
     if group_context is None and isinstance(content.sender, Member | NewMemberCommit):
         raise UsageError("this sender's signature covers the group context", rule="FRM-01")
     return encode_tbs(wire_format, content, group_context)
+
+
+def check_wire_format(content: AuthenticatedContent, wire_format: WireFormat) -> None:
+    """Make sure that a content is framed as it was signed (FRM-02).
+
+    Raises:
+        UsageError: it was signed for another wire format.
+    """
+    if content.wire_format is not wire_format:
+        raise UsageError(f"content was not signed for {wire_format.name}", rule="FRM-02")
 
 
 def sign_content(
@@ -72,4 +82,4 @@ def proposal_ref(suite: CipherSuite, content: AuthenticatedContent) -> ProposalR
 
     It names the proposal as sent: wire format and signature count, the membership tag does not (CRY-12).
     """
-    return ProposalRef(suite.ref_hash("MLS 1.0 Proposal Reference", encode(content)))
+    return ProposalRef(suite.ref_hash("MLS 1.0 Proposal Reference", encode(content)))  # CRY-12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dmls.errors import InvalidMessageError, StateError
+from dmls.errors import InvalidArgumentError, StateError
 from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.framing.padding import Padding, no_padding
@@ -20,7 +20,7 @@ from dmls.mls.messages.message import ApplicationData, AuthenticatedContent, Fra
 from dmls.mls.messages.proposal import Add, ProposalBody
 from dmls.mls.messages.registry import WireFormat
 
-__all__ = ["SentMessage", "encrypt", "propose"]
+__all__ = ["SentMessage", "encrypt", "frame", "propose"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,6 +47,21 @@ def _sign(
     return AuthenticatedContent(wire_format, content, signature, None)
 
 
+def frame(state: GroupState, content: AuthenticatedContent, random: Random, padding: Padding) -> tuple[bytes, GroupState]:
+    """Make the message that a content was signed for; return it, encoded, and the state after it (RFC 9420, Section 6).
+
+    Raises:
+        InvalidArgumentError: neither a public nor a private message.
+    """
+    group, secrets = state.public, state.secrets
+    if content.wire_format is WireFormat.PUBLIC_MESSAGE:
+        return encode_message(protect_public(group.suite, content, group.context, secrets.membership_key)), state  # CC-04
+    if content.wire_format is not WireFormat.PRIVATE_MESSAGE:
+        raise InvalidArgumentError("content is framed as a public or a private message")
+    private, tree = protect_private(group.suite, content, state.secret_tree, secrets.sender_data_secret, padding, random)
+    return encode_message(private), replace(state, secret_tree=tree)
+
+
 def encrypt(
     state: GroupState,
     client: Client,
@@ -66,10 +81,7 @@ def encrypt(
     if state.public.proposals:
         raise StateError("proposals must be committed before application data", rule="CC-14")
     content = _sign(state, client, leaf_index, ApplicationData(data), authenticated_data, WireFormat.PRIVATE_MESSAGE)  # SQ-01
-    private, secret_tree = protect_private(
-        state.public.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding, random
-    )
-    return SentMessage(encode_message(private), replace(state, secret_tree=secret_tree))
+    return SentMessage(*frame(state, content, random, padding))
 
 
 def propose(
@@ -94,15 +106,5 @@ def propose(
         leaf = proposal.key_package.leaf_node
         check_credential(policy, leaf.credential, leaf.signature_key)
     content = _sign(state, client, leaf_index, proposal, authenticated_data, wire_format)
-    group = state.public
-    if wire_format == WireFormat.PUBLIC_MESSAGE:
-        message = encode_message(protect_public(group.suite, content, group.context, state.secrets.membership_key))
-        sent = state
-    elif wire_format == WireFormat.PRIVATE_MESSAGE:
-        private, secret_tree = protect_private(
-            group.suite, content, state.secret_tree, state.secrets.sender_data_secret, padding, random
-        )
-        message, sent = encode_message(private), replace(state, secret_tree=secret_tree)
-    else:
-        raise InvalidMessageError("a proposal is a public or a private message", rule="FRM-14")
-    return SentMessage(message, receive_proposal(sent, content), proposal_ref(group.suite, content))
+    message, sent = frame(state, content, random, padding)
+    return SentMessage(message, receive_proposal(sent, content), proposal_ref(state.public.suite, content))

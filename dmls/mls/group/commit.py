@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dmls.errors import InvalidCommitError
 from dmls.ids import LeafIndex
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.padding import Padding, no_padding
-from dmls.mls.framing.private_message import protect_private
-from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
+from dmls.mls.group.application import frame
 from dmls.mls.group.applied import AppliedProposals, apply_proposals, check_signature_key
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_replacement
@@ -32,7 +30,7 @@ from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
-from dmls.mls.messages.message import AuthenticatedContent, FramedContent, Member, encode_message
+from dmls.mls.messages.message import AuthenticatedContent, FramedContent, Member
 from dmls.mls.messages.proposal import ProposalBody
 from dmls.mls.messages.psk import PreSharedKeyID
 from dmls.mls.messages.registry import WireFormat
@@ -195,7 +193,7 @@ def _finish(
     content = replace(unconfirmed, confirmation_tag=tag)
     new_state = replace(child.state, public=enter(group, applied, tree, confirmed, tag), closed_by=applied.reinit)
     parent = with_init_state(state, child.parent_init_state)
-    message, parent = _frame(parent, content, random, options)
+    message, parent = frame(parent, content, random, options.padding)
     extensions = tuple(options.group_info_extensions(content))
     group_info = make_group_info(new_state, client, leaf_index, extensions=extensions)  # CC-08
     welcome = None
@@ -206,16 +204,3 @@ def _finish(
         welcome = make_welcome(child, applied, staged, invitation, random)
     keys = {} if staged is None else dict(staged.private_keys)
     return StagedCommit(content, message, new_state, parent, keys, applied, group_info, welcome)  # CC-05, CC-06
-
-
-def _frame(parent: GroupState, content: AuthenticatedContent, random: Random, options: CommitOptions) -> tuple[bytes, GroupState]:
-    group = parent.public
-    if options.wire_format == WireFormat.PUBLIC_MESSAGE:
-        public = protect_public(group.suite, content, group.context, parent.secrets.membership_key)  # CC-04
-        return encode_message(public), parent
-    if options.wire_format != WireFormat.PRIVATE_MESSAGE:
-        raise InvalidCommitError("a commit is a public or a private message", rule="FRM-14")
-    private, secret_tree = protect_private(
-        group.suite, content, parent.secret_tree, parent.secrets.sender_data_secret, options.padding, random
-    )
-    return encode_message(private), replace(parent, secret_tree=secret_tree)

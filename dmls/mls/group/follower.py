@@ -133,7 +133,7 @@ def external_sender_key(context: GroupContext, sender: ExternalSenderIndex, body
         CodecError: the group's external_senders do not decode.
     """
     custom = find_proposal_type(body.proposal_type) if isinstance(body, CustomProposal) else None
-    is_open = isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions)  # PR-14
+    is_open = isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions)  # PR-14, PSK-10
     if not is_open and (custom is None or not custom.allows_external_senders):
         raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")
     allowed = read_extension(context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
@@ -150,7 +150,7 @@ def verify_sender(group: PublicGroup, content: AuthenticatedContent) -> None:
         SignatureError: it was not signed by its sender.
     """
     check_epoch(group, content.content)  # PR-15
-    verify_content(group.suite, content, group.context, sender_key(group, content.content))
+    verify_content(group.suite, content, group.context, sender_key(group, content.content))  # FRM-03
 
 
 def open_public_message(group: PublicGroup, message: MLSMessage) -> AuthenticatedContent:
@@ -161,7 +161,7 @@ def open_public_message(group: PublicGroup, message: MLSMessage) -> Authenticate
         SignatureError: it was not signed by its sender.
     """
     if not isinstance(message.body, PublicMessage):
-        raise InvalidMessageError("not a public message", rule="ENC-12")
+        raise InvalidMessageError("not a public message")
     content = unprotect_public(group.suite, message.body, group.context, None)
     verify_sender(group, content)
     return content

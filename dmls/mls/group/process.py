@@ -9,8 +9,7 @@ from dmls.errors import EvictedError, InvalidMessageError, StateError
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.private_message import unprotect_private
 from dmls.mls.framing.public_message import unprotect_public
-from dmls.mls.framing.signing import verify_content
-from dmls.mls.group.follower import cache_proposal, check_epoch, sender_key, verify_sender
+from dmls.mls.group.follower import cache_proposal, check_epoch, verify_sender
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
 from dmls.mls.group.secrets import (
     check_confirmation,
@@ -54,16 +53,16 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
     body = message.body
     if isinstance(body, PublicMessage):
         check_epoch(public, body.content)  # CP-01
-        content = unprotect_public(suite, body, public.context, state.secrets.membership_key)
+        content = unprotect_public(suite, body, public.context, state.secrets.membership_key)  # PUB-04
         verify_sender(public, content)  # CP-02
         return content, state
     if not isinstance(body, PrivateMessage):
-        raise InvalidMessageError("not a framed message", rule="ENC-12")
+        raise InvalidMessageError("not a framed message")
     check_epoch(public, body)
     content, secret_tree, _generation = unprotect_private(
         suite, body, state.secret_tree, state.secrets.sender_data_secret, lambda leaf: public.tree.leaf(leaf) is not None
     )
-    verify_content(suite, content, public.context, sender_key(public, content.content))
+    verify_sender(public, content)  # PRV-11, PRV-12
     return content, replace(state, secret_tree=secret_tree)
 
 
@@ -112,7 +111,7 @@ def process_commit(
     joined = {index for index, key_package in applied.added if key_package.leaf_node.encryption_key in private_keys}
     own_leaves = frozenset(remaining | joined)
     if not remaining:
-        raise EvictedError("the commit removes this member", rule="CP-09")
+        raise EvictedError("the commit removes this member", rule="CP-09")  # ST-14
     opened: OpenedPath | None = None
     if path is not None:
         opened = open_path(

@@ -26,6 +26,7 @@ from dmls.mls.messages.proposal import (
 )
 from dmls.mls.messages.psk import PreSharedKeyID, opens_successor
 from dmls.mls.messages.registry import ProtocolVersion
+from dmls.mls.schedule.psk import check_unique_psks
 
 __all__ = ["ResolvedProposal", "bodies_of", "check_proposal_list", "is_path_required", "resolve_proposals"]
 
@@ -152,13 +153,10 @@ def _check_targets(proposals: Sequence[ResolvedProposal], committer: LeafIndex |
 
 
 def _check_psks(group: PublicGroup, proposals: Sequence[PreSharedKey], link: PreSharedKeyID | None) -> None:
-    seen = set()
     for proposal in proposals:
         psk = proposal.psk
         if len(psk.psk_nonce) != group.suite.hash_size:
             raise InvalidProposalError("psk_nonce has another length than the KDF's output", rule="PSK-01")
         if opens_successor(psk) and (psk != link or group.context.epoch > 0):
             raise InvalidProposalError("reinit and branch PSKs open a successor only", rule="PSK-07")
-        if psk in seen:
-            raise InvalidProposalError("one PSK stands twice", rule="PSK-08")
-        seen.add(psk)
+    check_unique_psks([proposal.psk for proposal in proposals], InvalidProposalError)

@@ -54,4 +54,4 @@ class PSKKeeper:
             return self.external.get(source.psk_id)
         if source.usage is not ResumptionPSKUsage.APPLICATION:
             return None
-        return self.resumption.get((source.psk_group_id, source.psk_epoch))
+        return self.resumption.get((source.psk_group_id, source.psk_epoch))  # PSK-09

@@ -60,8 +60,8 @@ def collect_psks(
         if psk is None and lookup is not None:
             psk = lookup(psk_id)
         if psk is None:
-            raise InvalidCommitError("unknown pre-shared key", rule="CP-04")
-        found.append((psk_id, psk))
+            raise InvalidCommitError("unknown pre-shared key", rule="CP-04")  # PSK-06
+        found.append((psk_id, psk))  # PSK-03
     return found
 
 
@@ -97,7 +97,7 @@ def derive_child(
     suite = child.suite
     context = encode(child.context)
     init_secret, parent_init_state = init(context)
-    joiner = derive_joiner_secret(suite, init_secret, commit_secret or Secret(bytes(suite.hash_size)), context)
+    joiner = derive_joiner_secret(suite, init_secret, commit_secret or Secret(bytes(suite.hash_size)), context)  # KS-04
     welcome, epoch_secret = derive_member_secrets(suite, joiner, derive_psk_secret(suite, psks), context)
     state = open_epoch(child, parent.rule, epoch_secret, own_leaves, parent.resumption_psks, limits=limits)
     return ChildEpoch(state, joiner, welcome, parent_init_state)

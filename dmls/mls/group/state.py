@@ -102,10 +102,10 @@ def open_epoch(
     suite = public.suite
     secrets = derive_epoch_secrets(suite, epoch_secret)
     tree = SecretTree.create(suite, secrets.encryption_secret, public.tree.width)
-    psks = remember_resumption_psk(resumption_psks, public.context.epoch, secrets.resumption_psk, limits)
+    psks = remember_resumption_psk(resumption_psks, public.context.epoch, secrets.resumption_psk, limits)  # KS-13
     return GroupState(
         public, rule, rule.open_epoch(suite, epoch_secret), secrets.without_encryption_secret(), tree, own_leaves, psks
-    )
+    )  # ST-06
 
 
 def remember_resumption_psk(psks: Map[int, Secret], epoch: int, psk: Secret, limits: Limits) -> Map[int, Secret]:

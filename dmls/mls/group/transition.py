@@ -112,8 +112,7 @@ def follow_commit(
     if not isinstance(commit, Commit) or content.confirmation_tag is None:
         raise InvalidCommitError("not a commit", rule="FRM-10")
     # Those who cannot check the tag should not follow a commit that no member will.
-    if len(content.confirmation_tag) != group.suite.hash_size:
-        raise InvalidCommitError("the confirmation tag has a wrong length", rule="CRY-13")
+    group.suite.check_mac_size(content.confirmation_tag)
     if not isinstance(sender, Member | NewMemberCommit):
         raise InvalidCommitError("only members and joiners commit", rule="CP-18")
     committer = LeafIndex(sender.leaf_index) if isinstance(sender, Member) else None

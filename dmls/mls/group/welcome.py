@@ -38,7 +38,7 @@ from dmls.mls.schedule.key_schedule import (
     external_key_pair,
     welcome_key_nonce,
 )
-from dmls.mls.schedule.psk import derive_psk_secret
+from dmls.mls.schedule.psk import check_unique_psks, derive_psk_secret
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import StagedPath, derive_from, path_secret_for
 
@@ -79,7 +79,7 @@ def make_welcome(
     secrets = []
     for index, key_package in applied.added:  # CC-09
         path_secret = None if staged is None else PathSecret(path_secret_for(staged, index))  # CC-10, WL-18
-        content = encode(GroupSecrets(child.joiner_secret, path_secret, applied.psk_ids))  # CC-11
+        content = encode(GroupSecrets(child.joiner_secret, path_secret, applied.psk_ids))  # CC-11, PSK-05
         kem_output, ciphertext = sealer.seal(key_package.init_key, content, random)
         ref = key_package_ref(suite, key_package)
         secrets.append(EncryptedGroupSecrets(ref, HPKECiphertext(kem_output, ciphertext)))
@@ -188,8 +188,7 @@ def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle
 def _find_psks(
     suite: CipherSuite, secrets: GroupSecrets, lookup: PSKLookup | None, predecessor: GroupState | None
 ) -> list[tuple[PreSharedKeyID, bytes]]:
-    if len(set(secrets.psks)) != len(secrets.psks):
-        raise InvalidWelcomeError("one PSK stands twice", rule="PSK-08")
+    check_unique_psks(secrets.psks, InvalidWelcomeError)
     found = []
     for psk_id in secrets.psks:
         if len(psk_id.psk_nonce) != suite.hash_size:

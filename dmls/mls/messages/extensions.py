@@ -47,7 +47,7 @@ class RequiredCapabilities:
 class ExternalPub:
     """The public key that external commits encapsulate to (RFC 9420, Section 12.4.3.2)."""
 
-    external_pub: opaque
+    external_pub: opaque  # ENC-15
 
 
 @struct

@@ -31,7 +31,7 @@ def encode_tbs(key_package: KeyPackage) -> bytes:
 
 def key_package_ref(suite: CipherSuite, key_package: KeyPackage) -> KeyPackageRef:
     """Return the reference of a key package, `suite.hash_size` bytes (RFC 9420, Section 5.2; CRY-11)."""
-    return KeyPackageRef(suite.ref_hash("MLS 1.0 KeyPackage Reference", encode(key_package)))
+    return KeyPackageRef(suite.ref_hash("MLS 1.0 KeyPackage Reference", encode(key_package)))  # CRY-11
 
 
 def is_last_resort(key_package: KeyPackage) -> bool:

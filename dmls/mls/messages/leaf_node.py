@@ -25,7 +25,7 @@ class Capabilities:
     """What a client supports beside the defaults of the RFC."""
 
     versions: bounded[uint16]  # LN-09
-    cipher_suites: bounded[uint16]
+    cipher_suites: bounded[uint16]  # ENC-13
     extensions: bounded[uint16]
     proposals: bounded[uint16]
     credentials: bounded[uint16]

@@ -64,7 +64,7 @@ class _RFC9420Rule:
     """One init secret an epoch, the same for every child (RFC 9420, Section 8)."""
 
     def open_epoch(self, suite: CipherSuite, epoch_secret: Secret) -> InitState:
-        return suite.derive_secret(epoch_secret, "init")
+        return suite.derive_secret(epoch_secret, "init")  # KS-01
 
     def child_init_secret(
         self, suite: CipherSuite, state: InitState, last_path_secret: Secret | None, group_context: bytes
@@ -117,11 +117,16 @@ def derive_joiner_secret(suite: CipherSuite, init_secret: Secret, commit_secret:
         commit_secret: of the commit's path; hash_size zero bytes without a path (KS-04).
         group_context: the encoded GroupContext of the new epoch.
     """
-    return suite.expand_with_label(suite.extract(init_secret, commit_secret), "joiner", group_context, suite.hash_size)
+    return suite.expand_with_label(
+        suite.extract(init_secret, commit_secret),  # KS-02
+        "joiner",
+        group_context,  # KS-03
+        suite.hash_size,
+    )
 
 
 def _member_secret(suite: CipherSuite, joiner_secret: Secret, psk_secret: Secret) -> Secret:
-    return suite.extract(joiner_secret, psk_secret)
+    return suite.extract(joiner_secret, psk_secret)  # KS-02
 
 
 def derive_welcome_secret(suite: CipherSuite, joiner_secret: Secret, psk_secret: Secret) -> Secret:
@@ -142,7 +147,7 @@ def derive_member_secrets(
     """
     member_secret = _member_secret(suite, joiner_secret, psk_secret)
     welcome_secret = suite.derive_secret(member_secret, "welcome")
-    return welcome_secret, suite.expand_with_label(member_secret, "epoch", group_context, suite.hash_size)
+    return welcome_secret, suite.expand_with_label(member_secret, "epoch", group_context, suite.hash_size)  # KS-03
 
 
 def welcome_key_nonce(suite: CipherSuite, welcome_secret: Secret) -> tuple[Secret, Secret]:
@@ -160,14 +165,14 @@ def derive_epoch_secrets(suite: CipherSuite, epoch_secret: Secret) -> EpochSecre
         external_secret=suite.derive_secret(epoch_secret, "external"),
         confirmation_key=suite.derive_secret(epoch_secret, "confirm"),
         membership_key=suite.derive_secret(epoch_secret, "membership"),
-        resumption_psk=suite.derive_secret(epoch_secret, "resumption"),
+        resumption_psk=suite.derive_secret(epoch_secret, "resumption"),  # KS-12
         epoch_authenticator=bytes(suite.derive_secret(epoch_secret, "authentication")),
     )
 
 
 def external_key_pair(suite: CipherSuite, external_secret: Secret) -> KeyPair:
     """Return the key pair that external commits encapsulate to (KS-09)."""
-    return suite.derive_key_pair(external_secret)
+    return suite.derive_key_pair(external_secret)  # KS-09
 
 
 def export(suite: CipherSuite, exporter_secret: Secret, label: str | bytes, context: bytes, length: int) -> Secret:
@@ -176,4 +181,5 @@ def export(suite: CipherSuite, exporter_secret: Secret, label: str | bytes, cont
     Raises:
         InvalidArgumentError: `length` is negative or over 255 * hash_size (KS-11).
     """
-    return suite.expand_with_label(suite.derive_secret(exporter_secret, label), "exported", suite.hash(context), length)
+    secret = suite.derive_secret(exporter_secret, label)
+    return suite.expand_with_label(secret, "exported", suite.hash(context), length)  # KS-10

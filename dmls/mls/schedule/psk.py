@@ -10,9 +10,19 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.psk import PreSharedKeyID, PSKLabel
 
-__all__ = ["derive_psk_secret"]
+__all__ = ["check_unique_psks", "derive_psk_secret"]
 
 _MOST = 0xFFFF
+
+
+def check_unique_psks(psk_ids: Sequence[PreSharedKeyID], error: type[ValidationError]) -> None:
+    """Refuse a list that names one injection of a key twice; with another nonce it is another (AMB-02).
+
+    Raises:
+        ValidationError: of class `error`.
+    """
+    if len(set(psk_ids)) != len(psk_ids):
+        raise error("one PSK stands twice", rule="PSK-08")
 
 
 def derive_psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyID, bytes]]) -> Secret:
@@ -23,7 +33,6 @@ def derive_psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyID, b
         psks: each key with its identifier, in the order of the commit's PreSharedKey proposals (PSK-03).
 
     Raises:
-        ValidationError: a psk_nonce does not have hash_size bytes (PSK-01).
         LimitError: more keys than a PSKLabel can count (PSK-04).
     """
     count = len(psks)
@@ -32,8 +41,6 @@ def derive_psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyID, b
     zero = bytes(suite.hash_size)
     psk_secret = Secret(zero)
     for index, (psk_id, psk) in enumerate(psks):
-        if len(psk_id.psk_nonce) != suite.hash_size:
-            raise ValidationError("psk_nonce has a wrong length", rule="PSK-01")
         label = encode(PSKLabel(psk_id, index, count))
         psk_input = suite.expand_with_label(suite.extract(zero, psk), "derived psk", label, suite.hash_size)
         psk_secret = suite.extract(psk_input, psk_secret)

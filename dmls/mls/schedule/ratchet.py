@@ -111,7 +111,7 @@ class Ratchet:
                     changed.pop(past, None)
                 for past in range(self.generation, generation):
                     if past >= oldest:
-                        changed[past] = Secret(b"".join(_key_nonce(suite, secret, past)))
+                        changed[past] = Secret(b"".join(_key_nonce(suite, secret, past)))  # ST-07
                     secret = suite.derive_tree_secret(secret, "secret", past, suite.hash_size)
                 skipped = changed.finish()
         key, nonce = _key_nonce(suite, secret, generation)

@@ -46,7 +46,7 @@ class _TreeRecord:
 
 def _slot(leaf: LeafIndex, content_type: ContentType) -> int:
     """Return the ratchet that the content type selects: two a leaf, handshake and application (ST-10, PRV-08)."""
-    return 2 * leaf + (content_type is ContentType.APPLICATION)
+    return 2 * leaf + (content_type is ContentType.APPLICATION)  # ST-10
 
 
 def _is_width(width: int) -> bool:
@@ -97,7 +97,7 @@ class SecretTree:
         slot = _slot(leaf, content_type)
         opened = self._with_leaf(leaf, slot)
         key, after = opened._ratchets[slot].next(self.suite, self.limits)
-        return key, opened._with_ratchet(slot, after)
+        return key, opened._with_ratchet(slot, after)  # ST-04, FRM-15
 
     def message_key(self, leaf: LeafIndex, content_type: ContentType, generation: int) -> tuple[MessageKey, SecretTree]:
         """Return the key of a received message, and the tree without it.
@@ -146,7 +146,7 @@ class SecretTree:
         """Return the bytes that `decode` reads: a few for every sender heard of, and as secret as the tree."""
         nodes = tuple(_NodeRecord(node, self._nodes[node]) for node in sorted(self._nodes))
         ratchets = tuple(_SlotRecord(slot, self._ratchets[slot].to_record()) for slot in sorted(self._ratchets))
-        return encode(_TreeRecord(self.width, nodes, ratchets))
+        return encode(_TreeRecord(self.width, nodes, ratchets))  # ST-11
 
     @classmethod
     def decode(cls, suite: CipherSuite, data: bytes, limits: SecretTreeLimits = DEFAULT_LIMITS) -> SecretTree:
@@ -205,7 +205,7 @@ class SecretTree:
             secret = nodes.pop(top)
             for height in range(target.bit_length() - top.bit_length() - 1, -1, -1):
                 child = target >> height
-                left = suite.expand_with_label(secret, "tree", b"left", suite.hash_size)
+                left = suite.expand_with_label(secret, "tree", b"left", suite.hash_size)  # ST-01
                 right = suite.expand_with_label(secret, "tree", b"right", suite.hash_size)
                 secret, nodes[child ^ 1] = (right, left) if child & 1 else (left, right)
             rest = nodes.finish()

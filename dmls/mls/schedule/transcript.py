@@ -25,7 +25,7 @@ def confirmed_transcript_hash(suite: CipherSuite, interim: bytes, content: Authe
     if not isinstance(content.content.content, Commit):
         raise UsageError("only commits enter the transcript")
     wire_format = content.wire_format.to_bytes(2, "big")
-    return suite.hash(interim + wire_format + encode(content.content) + encode_opaque(content.signature))
+    return suite.hash(interim + wire_format + encode(content.content) + encode_opaque(content.signature))  # KS-06
 
 
 def interim_transcript_hash(suite: CipherSuite, confirmed: bytes, confirmation_tag: bytes) -> bytes:
@@ -33,7 +33,7 @@ def interim_transcript_hash(suite: CipherSuite, confirmed: bytes, confirmation_t
 
     Epoch 0 is no exception: its confirmed transcript hash is empty, its confirmation tag is the creator's (KS-07).
     """
-    return suite.hash(confirmed + encode_opaque(confirmation_tag))
+    return suite.hash(confirmed + encode_opaque(confirmation_tag))  # KS-06, KS-07, KS-08
 
 
 def confirmation_tag(suite: CipherSuite, confirmation_key: bytes, confirmed: bytes) -> bytes:

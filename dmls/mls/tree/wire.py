@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final, TypeVar, cast
+from typing import Final
 
-from dmls.errors import InvalidTreeError, LimitError, TrailingDataError, TruncatedError, UnknownVariantError
+from dmls.errors import InvalidTreeError, LimitError
 from dmls.ids import NodeIndex
-from dmls.mls.codec import Decoder, encode, encode_length, read_length
+from dmls.mls.codec import Enum8, check_end, decoder_of, encode, encode_length, read_length, read_presence
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.tree.hashes import LEAF, PARENT
 from dmls.mls.tree.math import level
@@ -20,16 +20,17 @@ __all__ = ["MAX_LEAVES", "check_sorted", "decode_nodes", "encode_nodes"]
 MAX_LEAVES: Final = 1 << 16
 """Most leaves in a tree that is taken from outside unless the caller allows more."""
 
-T = TypeVar("T")
 _BLANKS: Final = re.compile(rb"\x00*")
 
 
-def _decoder(kind: type[T]) -> Decoder:
-    return cast(Decoder, vars(kind)["__wire__"][1])
+class _NodeType(Enum8):
+    LEAF = LEAF
+    PARENT = PARENT
 
 
-_decode_leaf_node = _decoder(LeafNode)
-_decode_parent_node = _decoder(ParentNode)
+_decode_node_type = decoder_of(_NodeType)
+_decode_leaf_node = decoder_of(LeafNode)
+_decode_parent_node = decoder_of(ParentNode)
 
 
 def encode_nodes(root: Node) -> bytes:
@@ -59,8 +60,7 @@ def decode_nodes(data: bytes, max_leaves: int) -> Node:
     """
     length, pos = read_length(data, 0, len(data))
     end = pos + length
-    if end != len(data):
-        raise TrailingDataError(f"{len(data) - end} bytes after the tree", rule="ENC-08")
+    check_end(end, data, "the tree")
     if not length:
         raise InvalidTreeError("the tree has no nodes", rule="TR-18")
     nodes: dict[int, Leaf | ParentNode] = {}
@@ -88,18 +88,12 @@ def _count_blanks(data: bytes, pos: int, end: int) -> int:
 
 
 def _read_node(data: bytes, pos: int, end: int, index: int) -> tuple[Leaf | ParentNode, int]:
-    if data[pos] != 1:
-        raise UnknownVariantError("presence octet is neither 0 nor 1", rule="ENC-06")
-    pos += 1
-    if pos == end:
-        raise TruncatedError("node type missing", rule="ENC-04")
-    kind = data[pos]
-    if kind not in (LEAF, PARENT):
-        raise UnknownVariantError(f"{kind} is no node type", rule="ENC-10")
-    if (kind == PARENT) != index & 1:
+    """Read a node that is not blank."""
+    _, pos = read_presence(data, pos, end)
+    kind, pos = _decode_node_type(data, pos, end)
+    if (kind is _NodeType.PARENT) != index & 1:
         raise InvalidTreeError(f"node {index} is of the wrong type for its place", rule="TR-17")
-    pos += 1
-    if kind == LEAF:
+    if kind is _NodeType.LEAF:
         leaf_node, after = _decode_leaf_node(data, pos, end)
         return Leaf(NodeIndex(index), leaf_node, data[pos:after]), after
     parent, pos = _decode_parent_node(data, pos, end)

@@ -16,10 +16,9 @@ import pytest
 from dmls.errors import StaleEpochError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
-from dmls.mls.framing.private_message import protect_private
-from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
 from dmls.mls.group import commit as commits
+from dmls.mls.group.application import frame
 from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.commit import StagedCommit, leaf_maker
 from dmls.mls.group.welcome import make_group_info, make_welcome
@@ -194,18 +193,13 @@ def test_a_commit_is_protected_with_the_keys_of_the_old_epoch(room: Room, monkey
     alice, bob, *_ = room.members
     later = alice.stage().state
 
-    def tag_ahead(suite: Any, content: Any, context: Any, _key: Any) -> Any:
-        return protect_public(suite, content, context, later.secrets.membership_key)
+    def frame_ahead(state: Any, *arguments: Any) -> Any:
+        return frame(replace(state, secrets=later.secrets, secret_tree=later.secret_tree), *arguments)
 
-    def seal_ahead(suite: Any, content: Any, _tree: Any, _secret: Any, padding: Any, source: Any) -> Any:
-        return protect_private(suite, content, later.secret_tree, later.secrets.sender_data_secret, padding, source)
-
-    staged = stage_deviantly(monkeypatch, alice, exchanges={"protect_public": tag_ahead})
+    staged = stage_deviantly(monkeypatch, alice, exchanges={"frame": frame_ahead})
     with refusing("PUB-03", bob):
         bob.receive(staged.message)
-    staged = stage_deviantly(
-        monkeypatch, alice, exchanges={"protect_private": seal_ahead}, wire_format=WireFormat.PRIVATE_MESSAGE
-    )
+    staged = stage_deviantly(monkeypatch, alice, exchanges={"frame": frame_ahead}, wire_format=WireFormat.PRIVATE_MESSAGE)
     with disagreeing(bob):
         bob.receive(staged.message)
 
