@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -235,6 +236,33 @@ def test_a_successor_may_keep_the_id_of_its_group(rng: random.Random) -> None:
     founder = closed.heirs[2]
     closed.enter(succeed(closed.members[2].state, founder, closed.heirs), founder, open_groups={GROUP_ID})
     agree(closed.heirs)
+
+
+@pytest.mark.keeps("RB-01", "RB-05", "RB-07")
+def test_groups_continue_through_many_generations(rng: random.Random) -> None:
+    """Each group closes for one of another suite, or some of its members branch off: whoever founds it, and however."""
+    members = parties(SUITE, "abcdef", rng)
+    Room(members[0]).add(members[0], *members[1:])
+    for generation in range(12):
+        name, old, suite = f"generation {generation}".encode(), members, members[0].suite
+        if rng.getrandbits(1) or len(members) == 2:
+            suite = rng.choice(CIPHER_SUITES)
+            closing = rng.choice(old).stage(reinit(suite, name))
+            closer = next(party for party in old if party.leaf == closing.group_info.signer)
+            for party in old:
+                party.enter(closing) if party is closer else party.receive(closing.message)
+        else:
+            old = rng.sample(members, len(members) - 1)
+        members = heirs_of(old, suite, rng)
+        place = rng.randrange(len(members))
+        found = succeed if old[place].state.closed_by else partial(branch, group_id=name)
+        options: dict[str, Any] = {"force_path": bool(rng.getrandbits(1)), "welcome_with_tree": bool(rng.getrandbits(1))}
+        staged = found(old[place].state, members[place], members, **options)
+        tree = None if options["welcome_with_tree"] else staged.state.public.tree.encode()
+        for party, heir in zip(old, members, strict=True):
+            if heir is not members[place]:
+                heir.join(welcome_of(staged), tree, predecessors=[party.state], open_groups={GROUP_ID})
+        agree(members)
 
 
 # What a successor owes its group
