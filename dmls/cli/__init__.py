@@ -11,7 +11,12 @@ from typing import Final
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final = {"demo": "dmls.cli.demo", "serve": "dmls.cli.serve", "conformance": "dmls.cli.conformance"}
+COMMANDS: Final = {
+    "demo": "dmls.cli.demo",
+    "serve": "dmls.cli.serve",
+    "conformance": "dmls.cli.conformance",
+    "inspect": "dmls.cli.inspect",
+}
 """Module of each command, in the order in which help lists them."""
 
 

@@ -44,9 +44,10 @@ from dmls.mls.schedule.psk import derive_psk_secret
 from dmls.mls.schedule.transcript import confirmation_tag
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import open_path
+from dmls.tools.inspect.kinds import NODES
 from tests.robustness.mutants import Donors, mutate
 from tests.robustness.scene import PRIVATE, PUBLIC, Scene, find_psk, make_scene
-from tests.robustness.wire import NODES, take_apart
+from tests.robustness.wire import take_apart
 from tests.support.forge import forge_commit, forge_welcome, frame, sign_group_info, sign_leaf
 from tests.support.groups import ANYBODY, Party
 

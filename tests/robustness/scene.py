@@ -50,7 +50,7 @@ from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, PSKLabel, Resumpt
 from dmls.mls.messages.registry import ExtensionType, WireFormat
 from dmls.mls.messages.welcome import GroupSecrets, PathSecret, Welcome
 from dmls.mls.tree.nodes import ParentNode
-from tests.robustness.wire import NODES
+from dmls.tools.inspect.kinds import NODES
 from tests.support.forge import forge_message
 from tests.support.groups import Party, Room, fresh_update
 

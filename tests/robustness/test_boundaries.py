@@ -30,8 +30,9 @@ from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.messages.commit import HPKECiphertext, UpdatePath
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.tools.inspect.kinds import NODES
 from tests.robustness.scene import make_scene
-from tests.robustness.wire import NODES, Form, Piece, rebuild, take_apart
+from tests.robustness.wire import Form, Piece, rebuild, take_apart
 
 EDGES = (0, 1, 63, 64, 65, 16383, 16384, 16385)
 OBJECTS = make_scene(1).objects()

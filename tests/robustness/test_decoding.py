@@ -22,10 +22,11 @@ from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.message import AuthenticatedContent, FramedContent, MLSMessage, PublicMessage
 from dmls.mls.messages.registry import ExtensionType
 from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.tools.inspect.kinds import NODES
 from tests.robustness.mutants import Donors, mutate
 from tests.robustness.runs import CHUNKS, chunk_seed, mutants, naming
 from tests.robustness.scene import make_scene
-from tests.robustness.wire import NODES, Piece, take_apart
+from tests.robustness.wire import Piece, take_apart
 
 _PER_CHUNK = 10_000
 _LEAST_SHARE = 0.3

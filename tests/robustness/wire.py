@@ -13,18 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Annotated, Any, Final, cast
 
-from dmls.mls.codec import Enum8, Enum16, Tagged, When, decode_as, encode_as, encode_opaque, optional, vector
+from dmls.mls.codec import Enum8, Enum16, Tagged, When, decode_as, encode_as, encode_opaque
 from dmls.mls.codec.wire_types import LazyVectorNote, OpaqueNote, OptionalNote, UIntNote, VectorNote
 from dmls.mls.messages.extensions import Extension, ExternalPub, ExternalSenders, RequiredCapabilities
-from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.messages.registry import ExtensionType
-from dmls.mls.tree.nodes import ParentNode
+from dmls.tools.inspect.kinds import NODES
 
-__all__ = ["NODES", "Form", "Piece", "rebuild", "take_apart"]
-
-_OPTIONAL: Any = optional
-NODES: Final = vector[_OPTIONAL[Annotated[LeafNode | ParentNode, Tagged(1, {1: LeafNode, 2: ParentNode})]]]
-"""`optional<Node> ratchet_tree<V>`, of which `dmls.mls.tree.wire` has a codec of its own."""
+__all__ = ["Form", "Piece", "rebuild", "take_apart"]
 
 _CONTENTS: Final[Mapping[int, Any]] = {
     ExtensionType.RATCHET_TREE: NODES,
