@@ -111,6 +111,7 @@ def values(draw: st.DrawFn) -> Everything:
     )
 
 
+@pytest.mark.keeps("ENC-14")
 @given(values())
 def test_what_is_encoded_decodes_to_the_same(value: Everything) -> None:
     data = encode(value)
@@ -129,6 +130,7 @@ def test_every_shorter_and_every_longer_text_is_refused(value: Everything, data:
         decode(Everything, encoded + b"\x00")
 
 
+@pytest.mark.breaks("ENC-14")
 @given(values(), st.data())
 def test_what_decodes_at_all_is_the_one_encoding_of_what_it_means(value: Everything, data: st.DataObject) -> None:
     changed = bytearray(encode(value))
@@ -187,6 +189,7 @@ def test_every_length_is_read_as_it_was_written(length: int) -> None:
     assert read_length(b"x" + encoded, 1, 1 + len(encoded) + length) == (length, 1 + len(encoded))
 
 
+@pytest.mark.breaks("ENC-05")
 def test_a_length_that_no_prefix_can_say_is_refused() -> None:
     with pytest.raises(LengthError) as raised:
         encode_length(MAX_VECTOR + 1)
@@ -219,6 +222,20 @@ def test_other_prefixes_are_refused(data: str, rule: str, hint: Any) -> None:
     assert raised.value.rule == rule
 
 
+@pytest.mark.breaks("ENC-01", "ENC-02")
+@pytest.mark.parametrize("length", [0, 1, 62, 63, 64, 65, 0x3FFE, 0x3FFF, 0x4000])
+def test_what_a_peer_writes_with_a_longer_prefix_is_refused(length: int) -> None:
+    longer = {1: (length | 0x4000).to_bytes(2, "big"), 2: (length | 0x80000000).to_bytes(4, "big")}
+    body = bytes(length)
+    assert decode_as(opaque, encode_length(length) + body) == body
+    for size, prefix in longer.items():
+        if size == len(encode_length(length)):
+            with pytest.raises(LengthError) as raised:
+                decode_as(opaque, prefix + body)
+            assert raised.value.rule == "ENC-02"
+
+
+@pytest.mark.breaks("ENC-02", "ENC-03", "ENC-07")
 def test_prefixes_are_checked_at_every_depth() -> None:
     nested = vector[Name]
     assert decode_as(nested, bytes.fromhex("020161")) == (Name(b"a"),)

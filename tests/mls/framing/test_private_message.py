@@ -331,6 +331,7 @@ def test_messages_of_both_kinds_open_in_any_order(order: list[int], restarts: li
     assert receiving.encode() == sending.encode()
 
 
+@pytest.mark.breaks("FRM-14", "PRV-10")
 @pytest.mark.parametrize("sender", [ExternalSenderIndex(0), NewMemberProposal(), NewMemberCommit()])
 def test_only_members_send_privately(sender: SenderBody) -> None:
     scene = Scene.create(SUITE)
@@ -340,6 +341,7 @@ def test_only_members_send_privately(sender: SenderBody) -> None:
     assert raised.value.rule == "FRM-14"
 
 
+@pytest.mark.breaks("FRM-02")
 def test_what_was_signed_for_public_framing_is_not_encrypted() -> None:
     scene = Scene.create(SUITE)
     with pytest.raises(UsageError) as raised:

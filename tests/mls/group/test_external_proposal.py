@@ -41,7 +41,7 @@ from dmls.mls.messages.proposal import (
 )
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import ExtensionType, WireFormat
-from tests.support.forge import forge_message
+from tests.support.forge import forge_commit, forge_message
 from tests.support.groups import Party, Room, fresh_update, parties, refusing, room_of
 
 BY_SUITE = pytest.mark.parametrize("suite", CIPHER_SUITES, ids=lambda suite: f"suite{suite.id}")
@@ -97,6 +97,16 @@ def test_an_external_sender_may_ask_for_a_past_epochs_key(rng: random.Random) ->
     room, (alice, *_), (guard,) = guarded_room(rng)
     past = ResumptionPSK(ResumptionPSKUsage.APPLICATION, room.follower.context.group_id, 1)
     room.commit(alice, room.hear(from_guard(room, guard, PreSharedKey(PreSharedKeyID(past, bytes(32))))))
+
+
+@pytest.mark.breaks("PSK-10")
+def test_who_leaves_out_the_key_that_an_external_sender_injects_is_refused(rng: random.Random) -> None:
+    room, (alice, bob, carol), (guard,) = guarded_room(rng)
+    entry = room.hear(from_guard(room, guard, PreSharedKey(PSK_ID)))
+    for party in (bob, carol):
+        with refusing("CP-10", party):
+            party.receive(forge_commit(alice, entry), psks=lambda _: b"key")
+        party.process(forge_commit(alice, entry, psks=[(PSK_ID, b"key")]), psks=lambda _: b"key")
 
 
 @pytest.mark.keeps("PR-14")

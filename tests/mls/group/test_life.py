@@ -201,7 +201,7 @@ def test_only_what_a_state_needs_is_kept_of_the_key_ring(rng: random.Random) -> 
         assert len(party.ring) == 4
 
 
-@pytest.mark.breaks("CP-09")
+@pytest.mark.breaks("CP-09", "ST-14")
 def test_who_is_removed_learns_it_and_can_do_no_more(rng: random.Random) -> None:
     _, (alice, bob, *_) = room_of(rng)
     pending = bob.stage()

@@ -93,6 +93,7 @@ def test_the_order_in_which_leaves_are_opened_does_not_matter() -> None:
     assert one.encode() == other.encode()
 
 
+@pytest.mark.keeps("ST-05")
 def test_used_secrets_are_gone_from_the_new_tree_and_nothing_else_is() -> None:
     _, tree = new_tree().message_key(leaf(5), APPLICATION, 2)
     stored = tree.encode()
@@ -126,6 +127,7 @@ def test_operations_leave_the_tree_they_were_asked_of_as_it_was() -> None:
     assert pair(again) == pair(once_more) == expected_keys(8, 2, "application", 4)[3]
 
 
+@pytest.mark.breaks("ST-13")
 def test_a_key_is_given_once() -> None:
     tree = new_tree()
     for generation in (0, 4, 2):
@@ -142,6 +144,7 @@ def test_ones_own_message_is_not_opened_again() -> None:
         tree.message_key(leaf(1), APPLICATION, key.generation)
 
 
+@pytest.mark.breaks("ST-07")
 def test_keys_older_than_the_window_are_dropped() -> None:
     _, tree = new_tree(max_skipped=3).message_key(leaf(1), APPLICATION, 9)
     assert [generation for generation in range(12) if tree.has_key(leaf(1), APPLICATION, generation)] == [7, 8, 10, 11]
@@ -149,6 +152,7 @@ def test_keys_older_than_the_window_are_dropped() -> None:
     assert [generation for generation in range(12) if tree.has_key(leaf(1), APPLICATION, generation)] == [8, 11]
 
 
+@pytest.mark.breaks("ST-08")
 def test_a_jump_beyond_the_limit_is_refused_and_up_to_it_taken() -> None:
     tree = new_tree(max_forward=4)
     _, tree = tree.message_key(leaf(1), APPLICATION, 4)
@@ -167,6 +171,7 @@ def test_the_last_generation_is_refused_at_once() -> None:
     assert perf_counter() - begin < 1
 
 
+@pytest.mark.breaks("ST-09")
 def test_after_the_last_generation_nothing_is_sent_or_received() -> None:
     tree = SecretTree.decode(SUITE, stored_ratchet(LAST, bytes(32)), SecretTreeLimits(max_messages=1 << 33))
     key, tree = tree.next_key(leaf(0), APPLICATION)
@@ -182,7 +187,7 @@ def test_after_the_last_generation_nothing_is_sent_or_received() -> None:
     assert SecretTree.decode(SUITE, tree.encode()).encode() == tree.encode()
 
 
-@pytest.mark.breaks("SQ-06")
+@pytest.mark.breaks("CRY-17", "SQ-06")
 def test_a_sender_is_stopped_at_the_limit_of_an_epoch_and_a_receiver_is_not() -> None:
     tree = new_tree(max_messages=3)
     for _ in range(3):
@@ -194,6 +199,7 @@ def test_a_sender_is_stopped_at_the_limit_of_an_epoch_and_a_receiver_is_not() ->
     tree.message_key(leaf(0), APPLICATION, 3)
 
 
+@pytest.mark.breaks("ST-05")
 @pytest.mark.parametrize("opened", [False, True])
 def test_a_forgotten_leaf_has_no_keys_and_its_neighbours_keep_theirs(opened: bool) -> None:
     tree = new_tree()
@@ -214,6 +220,7 @@ def test_a_forgotten_leaf_has_no_keys_and_its_neighbours_keep_theirs(opened: boo
     assert pair(key) == expected_keys(8, 3, "application", 1)[0]
 
 
+@pytest.mark.breaks("ST-02")
 @pytest.mark.parametrize("number", [8, LAST, -1])
 def test_a_leaf_outside_the_tree_is_refused(number: int) -> None:
     tree = new_tree()
@@ -325,6 +332,7 @@ def test_a_smaller_window_applies_to_a_stored_tree() -> None:
     assert [generation for generation in range(10) if narrow.has_key(leaf(1), APPLICATION, generation)] == [8]
 
 
+@pytest.mark.keeps("ST-11")
 def test_restoring_does_not_move_the_send_position() -> None:
     first, tree = new_tree().next_key(leaf(0), APPLICATION)
     second, _ = SecretTree.decode(SUITE, tree.encode()).next_key(leaf(0), APPLICATION)
@@ -349,6 +357,7 @@ def _ratchet(slot: int, generation: int, *skipped: tuple[int, bytes]) -> bytes:
     return position + b"\x01" + encode_opaque(bytes(32)) + encode_opaque(keys)
 
 
+@pytest.mark.breaks("ST-11")
 @pytest.mark.parametrize(
     "data",
     [
