@@ -22,7 +22,7 @@ OPEN_BY_AREA: dict[str, str] = {
     # KeyPackages
     "KP": "13",
     # Extensions, GREASE, registries
-    "EX": "07 08 11",
+    "EX": "07 08",
 }
 OPEN = {f"{area}-{number}" for area, numbers in OPEN_BY_AREA.items() for number in numbers.split()}
 

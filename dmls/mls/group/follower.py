@@ -28,7 +28,6 @@ from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolic
 from dmls.mls.group.validation import check_group_extensions, check_group_info_extensions, check_group_members
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import Commit
-from dmls.mls.messages.custom import CustomProposal, find_proposal_type
 from dmls.mls.messages.extensions import ExternalSenders, read_extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.group_info import GroupInfo
@@ -43,7 +42,7 @@ from dmls.mls.messages.message import (
     PrivateMessage,
     PublicMessage,
 )
-from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ProposalBody, ReInit, Remove
+from dmls.mls.messages.proposal import Add, PreSharedKey, ProposalBody, is_open_to_external_senders
 from dmls.mls.messages.psk import opens_successor
 from dmls.mls.messages.registry import ExtensionType, SignatureLabel
 from dmls.mls.schedule.transcript import interim_transcript_hash
@@ -132,10 +131,8 @@ def external_sender_key(context: GroupContext, sender: ExternalSenderIndex, body
         InvalidMessageError: there is no such sender (FRM-05), or none sends this (FRM-06).
         CodecError: the group's external_senders do not decode.
     """
-    custom = find_proposal_type(body.proposal_type) if isinstance(body, CustomProposal) else None
-    is_open = isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions)  # PR-14, PSK-10
-    if not is_open and (custom is None or not custom.allows_external_senders):
-        raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")
+    if not is_open_to_external_senders(body):
+        raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")  # PR-14, PSK-10
     allowed = read_extension(context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
     if allowed is None or sender.sender_index >= len(allowed.senders):
         raise InvalidMessageError("no such external sender", rule="FRM-05")

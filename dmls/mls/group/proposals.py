@@ -13,7 +13,6 @@ from dmls.mls.group.judgement import check_application_rules, check_outside_prop
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
 from dmls.mls.group.validation import check_group_extensions
 from dmls.mls.messages.commit import Commit, ProposalReference
-from dmls.mls.messages.custom import CustomProposal, find_proposal_type
 from dmls.mls.messages.message import Member, NewMemberCommit, SenderBody
 from dmls.mls.messages.proposal import (
     ExternalInit,
@@ -23,6 +22,7 @@ from dmls.mls.messages.proposal import (
     ReInit,
     Remove,
     Update,
+    requires_path,
 )
 from dmls.mls.messages.psk import PreSharedKeyID, opens_successor
 from dmls.mls.messages.registry import ProtocolVersion
@@ -73,14 +73,7 @@ def is_path_required(proposals: Sequence[ResolvedProposal]) -> bool:
     """Tell whether a commit of these proposals must have a path (RFC 9420, Section 12.4; CC-01, AMB-01)."""
     if not proposals:
         return True
-    return any(_needs_path(item.body) for item in proposals)
-
-
-def _needs_path(body: ProposalBody) -> bool:
-    if isinstance(body, CustomProposal):
-        kind = find_proposal_type(body.proposal_type)
-        return kind is None or kind.requires_path  # PR-17
-    return isinstance(body, Update | Remove | ExternalInit | GroupContextExtensions)  # CC-01, CC-02
+    return any(requires_path(item.body) for item in proposals)  # CC-01, CC-02
 
 
 def bodies_of(proposals: Sequence[ResolvedProposal], kind: type[T]) -> Iterator[T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from dmls.mls.codec import OpenCase, Tagged, bounded, opaque, struct, uint16, uint32
-from dmls.mls.messages.custom import CustomProposal, find_proposal_content
+from dmls.mls.messages.custom import CustomProposal, find_proposal_content, find_proposal_type
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import LeafNode
@@ -22,6 +22,8 @@ __all__ = [
     "ReInit",
     "Remove",
     "Update",
+    "is_open_to_external_senders",
+    "requires_path",
 ]
 
 
@@ -96,3 +98,22 @@ Proposal: TypeAlias = Annotated[
         open_case=OpenCase(CustomProposal, "proposal_type", "content", find_proposal_content),
     ),
 ]
+
+
+# What the columns of the registry say (RFC 9420, Section 17.4), and a registration of its own types.
+
+
+def is_open_to_external_senders(body: object) -> bool:
+    """Return whether a content is a proposal that external senders may make."""
+    if isinstance(body, CustomProposal):
+        kind = find_proposal_type(body.proposal_type)
+        return kind is not None and kind.allows_external_senders
+    return isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions)  # EX-11
+
+
+def requires_path(body: ProposalBody) -> bool:
+    """Return whether a commit of a proposal needs a path."""
+    if isinstance(body, CustomProposal):
+        kind = find_proposal_type(body.proposal_type)
+        return kind is None or kind.requires_path  # PR-17
+    return isinstance(body, Update | Remove | ExternalInit | GroupContextExtensions)  # EX-11

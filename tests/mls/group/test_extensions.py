@@ -10,22 +10,35 @@ from functools import partial
 import pytest
 
 from dmls.errors import ValidationError
+from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.leaf import default_capabilities
 from dmls.mls.group.policy import OpenPolicy
+from dmls.mls.group.process import open_message
 from dmls.mls.group.validation import check_own_extensions
 from dmls.mls.messages.credential import BasicCredential, Credential
-from dmls.mls.messages.extensions import Extension, ExternalSenders, RequiredCapabilities, make_extension
+from dmls.mls.messages.extensions import Extension, ExternalSender, ExternalSenders, RequiredCapabilities, make_extension
 from dmls.mls.messages.group_info import GroupInfo
-from dmls.mls.messages.message import ExternalSenderIndex
-from dmls.mls.messages.proposal import Add, GroupContextExtensions, ReInit, Remove
+from dmls.mls.messages.message import ExternalSenderIndex, MLSMessage
+from dmls.mls.messages.proposal import (
+    Add,
+    ExternalInit,
+    GroupContextExtensions,
+    PreSharedKey,
+    ProposalBody,
+    ReInit,
+    Remove,
+    Update,
+)
+from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID
 from dmls.mls.messages.registry import GREASE_VALUES, ExtensionType
 from tests.support.breaches import APP, capable, extended
 from tests.support.forge import forge_commit, forge_key_package, forge_message, forge_welcome
-from tests.support.groups import Party, Room, parties, refusing, room_of
+from tests.support.groups import Party, Room, fresh_update, parties, refusing, room_of
 from tests.support.refusals import refuse_commit
 
 SUITE = cipher_suite(1)
+PSK_ID = PreSharedKeyID(ExternalPSK(b"name"), bytes(32))
 UNKNOWN = [0x0A0A, 0xEAEA, 0xFAFA, APP, 0x00FF]
 """GREASE, private use, and what the registry has for others."""
 
@@ -155,6 +168,46 @@ def test_in_an_empty_list_of_external_senders_is_nobody(rng: random.Random) -> N
     with refusing("FRM-05", bob):
         bob.receive(forge_message(alice, Remove(2), sender=ExternalSenderIndex(0)))
     room.talk()
+
+
+REGISTRY: dict[str, tuple[bool, bool, ProposalBody | None]] = {
+    "add": (True, False, None),
+    "update": (False, True, None),
+    "remove": (True, True, Remove(3)),
+    "psk": (True, False, PreSharedKey(PSK_ID)),
+    "reinit": (True, False, ReInit(b"s", 1, 1, ())),
+    "external_init": (False, True, ExternalInit(bytes(32))),
+    "group_context_extensions": (True, True, GroupContextExtensions(())),
+}
+"""The columns External and Path of the registry of proposal types."""
+
+
+@pytest.mark.breaks("EX-11", "FRM-06", "CP-05")
+@pytest.mark.parametrize(("external", "path", "body"), list(REGISTRY.values()), ids=list(REGISTRY))
+def test_who_proposes_a_type_and_what_it_needs_is_in_its_registry(
+    rng: random.Random, external: bool, path: bool, body: ProposalBody | None
+) -> None:
+    sender = parties(SUITE, ["sender"], rng)[0]
+    listed = ExternalSenders((ExternalSender(sender.client.signature_key, sender.client.credential),))
+    room, (alice, bob, carol, _) = room_of(rng)
+    room.commit(alice, GroupContextExtensions((make_extension(ExtensionType.EXTERNAL_SENDERS, listed),)))
+    if body is None:
+        body = fresh_update(bob) if path else Add(parties(SUITE, "n", rng)[0].key_package())
+    message = forge_message(alice, body, sender=ExternalSenderIndex(0), signature_key=sender.client.signature_private_key)
+    if external:
+        open_message(carol.state, decode(MLSMessage, message))
+    else:
+        with refusing("FRM-06", carol):
+            open_message(carol.state, decode(MLSMessage, message))
+    if isinstance(body, ExternalInit):
+        return
+    entry = room.propose(bob, body) if isinstance(body, Update) else body
+    psks = [(PSK_ID, b"key")] if isinstance(body, PreSharedKey) else []
+    bare = forge_commit(alice, entry, with_path=False, psks=psks)
+    if path:
+        refuse_commit(room, bare, "CP-05", by=[carol])
+    else:
+        carol.process(bare, psks=lambda _: b"key")
 
 
 class OnlyAlice(OpenPolicy):

@@ -52,6 +52,7 @@ def test_leaves_support_what_the_group_requires(rng: random.Random, missing: dic
     room = Room(members[0], extensions=(REQUIRED,))
     room.add(members[0], *members[1:])
     refuse_lacking_leaf(room, rng, missing, "LN-03")
+    refuse_tree_with_lacking_leaf(rng, REQUIRED, missing, "LN-03")
     # The group may also come to require it later, and then of everybody who stays.
     room = Room(parties(SUITE, "a", rng, FULL)[0])
     lacking = parties(SUITE, "b", rng, replace(FULL, **missing))[0]
@@ -70,6 +71,7 @@ def test_leaves_support_the_extensions_of_the_group(rng: random.Random) -> None:
     room = Room(members[0], extensions=(Extension(APP, b"data"),))
     room.add(members[0], *members[1:])
     refuse_lacking_leaf(room, rng, {"extensions": ()}, "LN-04")
+    refuse_tree_with_lacking_leaf(rng, Extension(APP, b"data"), {"extensions": ()}, "LN-04")
     with refusing("LN-04"):
         create_group(SUITE, b"g", parties(SUITE, "n", rng)[0].client, ALWAYS, rng.randbytes, extensions=(Extension(APP, b""),))
 
@@ -90,6 +92,21 @@ def refuse_lacking_leaf(room: Room, rng: random.Random, missing: dict[str, tuple
     refuse_commit(room, forge_external_commit(newcomer, room.follower, info), rule)
     with refusing(rule):
         create_external_commit(room.follower, info, newcomer.client, rng.randbytes)
+
+
+def refuse_tree_with_lacking_leaf(
+    rng: random.Random, extension: Extension, missing: dict[str, tuple[int, ...]], rule: str
+) -> None:
+    """Nobody joins a group of which some other member lacks what all must support."""
+    *members, newcomer = parties(SUITE, "abcn", rng, FULL)
+    room = Room(members[0], extensions=(extension,))
+    room.add(members[0], *members[1:])
+    staged = members[0].stage(Add(newcomer.key_package()))
+    assert staged.welcome is not None
+    welcome = forge_welcome(newcomer, members[0], staged.welcome, alter_nodes=at_carol(room, capable(**missing)))
+    with refusing(rule):
+        newcomer.join(welcome)
+    newcomer.join(forge_welcome(newcomer, members[0], staged.welcome, alter_nodes=at_carol(room, same)))
 
 
 def sample_leaf(room: Room) -> LeafNode:
