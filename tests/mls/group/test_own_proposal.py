@@ -17,7 +17,8 @@ from dmls.mls.messages.proposal import Add, PreSharedKey, ProposalBody, ReInit, 
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import WireFormat
 from tests.support.forge import forge_commit
-from tests.support.groups import Room, fresh_update, parties, refusing, room_of
+from tests.support.groups import GROUP_ID, Room, fresh_update, parties, refusing, room_of
+from tests.support.successors import Closed
 
 SUITE = cipher_suite(1)
 BY_SUITE = pytest.mark.parametrize("suite", CIPHER_SUITES, ids=lambda suite: f"suite{suite.id}")
@@ -189,3 +190,18 @@ def test_a_key_of_a_group_that_one_is_not_in_is_not_known(room: Room) -> None:
         entry = PreSharedKey(name_psk(SUITE, source, alice.random))
         with refusing("CP-04", bob):
             bob.receive(forge_commit(alice, entry, psks=[(entry.psk, b"key")]), psks=PSKKeeper().add_group(bob.state))
+
+
+@pytest.mark.keeps("PSK-02", "PSK-09")
+def test_keys_are_kept_and_named_anew_each_time(closed: Closed, rng: random.Random) -> None:
+    keeper = PSKKeeper().add_external(b"name", b"key").add_group(closed.state)
+    first, second = (name_psk(SUITE, ExternalPSK(b"name"), rng.randbytes) for _ in range(2))
+    assert first != second
+    assert keeper(first) == keeper(second) == b"key"
+    assert keeper(PreSharedKeyID(ExternalPSK(b"other"), bytes(32))) is None
+    for epoch, psk in closed.state.resumption_psks.items():
+        for usage in ResumptionPSKUsage:
+            found = keeper(name_psk(SUITE, ResumptionPSK(usage, GROUP_ID, epoch), rng.randbytes))
+            assert found == (psk if usage is ResumptionPSKUsage.APPLICATION else None)
+    assert keeper(name_psk(SUITE, ResumptionPSK(ResumptionPSKUsage.APPLICATION, b"other", 1), rng.randbytes)) is None
+    assert "key" not in repr(keeper)
