@@ -23,7 +23,7 @@ from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import Lifetime
 from dmls.mls.messages.proposal import Add, PreSharedKey, ProposalBody
-from dmls.mls.messages.psk import PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
+from dmls.mls.messages.psk import ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import ProtocolVersion
 from dmls.mls.schedule.key_schedule import RFC9420_RULE, InitSecretRule
 
@@ -52,7 +52,7 @@ def create_successor(
         lifetime: of the founder's leaf.
         random: source of the new keys.
         rule: how init secrets come about in the new group.
-        options: of the commit that adds the others; authenticated data and wire format do not apply.
+        options: of the commit that adds the others; authenticated data, wire format and psks do not apply.
 
     Returns:
         The new group at epoch 1, with all new private keys and, unless the founder is alone, the Welcome for the others.
@@ -98,7 +98,7 @@ def create_branch(
         random: source of the new keys.
         extensions: of the new group.
         rule: how init secrets come about in the new group.
-        options: of the commit that adds the others; authenticated data and wire format do not apply.
+        options: of the commit that adds the others; authenticated data, wire format and psks do not apply.
 
     Returns:
         The new group at epoch 1, with all new private keys and, unless the founder is alone, the Welcome for the others.
@@ -138,15 +138,9 @@ def _found(
     created = create_group(suite, group_id, client, lifetime, random, extensions=extensions, rule=rule, policy=options.policy)
     old = predecessor.public.context
     link = name_psk(suite, ResumptionPSK(usage, old.group_id, old.epoch), random)  # RB-08
-    others = options.psks
-
-    def find(psk_id: PreSharedKeyID) -> bytes | None:
-        if psk_id == link:
-            return predecessor.secrets.resumption_psk
-        return None if others is None else others(psk_id)
-
+    key = predecessor.secrets.resumption_psk
     proposals: list[ProposalBody | ProposalReference] = [*(Add(key_package) for key_package in key_packages), PreSharedKey(link)]
-    linking = replace(options, psks=find, link=link)
+    linking = replace(options, psks=lambda psk_id: key if psk_id == link else None, link=link)
     staged = create_commit(created.state, client, _FOUNDER, proposals, random, linking)
     check_successor(options.policy, predecessor, staged.state.public)
     return replace(staged, private_keys={**created.private_keys, **staged.private_keys})
