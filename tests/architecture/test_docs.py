@@ -106,7 +106,7 @@ def test_a_documented_command_exists(command: str, document: str) -> None:
         ("make test SPEED=2", "no such setting: SPEED"),
         (".venv/bin/dmls fly", "no such subcommand: ['fly']"),
         ("dmls demo --never-heard-of", "no such option: --never-heard-of"),
-        (".venv/bin/python -m tests.architecture.test_docs", "no such program: tests.architecture.test_docs"),
+        (".venv/bin/python -m tests.architecture.test_tree", "no such program: tests.architecture.test_tree"),
         (".venv/bin/python -m tests.nowhere", "no such program: tests.nowhere"),
         ("curl example.org", "no test covers curl"),
     ],

@@ -117,7 +117,7 @@ def test_ts_mls_reads_external_senders_as_one_sender(peers: Peers) -> None:
 
 
 def test_core_crypto_commits_an_extension_that_a_member_does_not_list(peers: Peers) -> None:
-    """RFC 9420, Section 7.2: whoever is in a group lists the extensions of its context. mls-rs leaves such a proposal out."""
+    """RFC 9420, Section 13.4: whoever is in a group lists the extensions of its context. mls-rs leaves such a proposal out."""
     change = {"type": "group_context_extensions", "extensions": [[_EXTENSION, "01"]]}
     room, (us, core_crypto) = _group(peers, "dmls", "core-crypto", extensions=[_EXTENSION])
     room.propose(us, change)
