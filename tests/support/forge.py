@@ -263,6 +263,7 @@ def forge_external_commit(
     with_path: bool = True,
     psks: Sequence[tuple[PreSharedKeyID, bytes]] = (),
     place: LeafIndex | None = None,
+    alter_place: Alteration[tuple[RatchetTree, LeafIndex]] = same,
     alter_leaf: Alteration[LeafNode] = same,
     alter_path: Alteration[UpdatePath] = same,
     alter_content: Alteration[FramedContent] = same,
@@ -280,7 +281,7 @@ def forge_external_commit(
     template = LeafNode(
         b"", party.client.signature_key, party.client.credential, party.client.capabilities, CommitSource(b""), (), b""
     )
-    before, index = add_joiner(applied.tree, template)
+    before, index = alter_place(add_joiner(applied.tree, template))
     staged = _stage(party, before, group.context.group_id, index, alter_leaf, place)
     path = alter_path(seal_path(before, staged, frozenset(), provisional_context(group, applied, staged.tree), party.random))
     commit = Commit(tuple(listed), path if with_path else None)

@@ -46,7 +46,6 @@ class Invitation:
         with_path: bool = False,
         suite: CipherSuite | None = None,
         proposals: Sequence[ProposalBody] = (),
-        psks: Mapping[bytes, bytes] | None = None,
         committer: str = "a",
         room: Room | None = None,
         **options: Any,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
-from dmls.errors import DMLSError
+from dmls.errors import DMLSError, ValidationError
 from dmls.mls.codec import decode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
@@ -16,13 +16,13 @@ from dmls.mls.group.external import create_external_commit
 from dmls.mls.group.follower import follow
 from dmls.mls.group.keyring import KeyRing, keys_in_use
 from dmls.mls.group.leaf import Client, KeyPackageBundle
-from dmls.mls.group.policy import PSKLookup
+from dmls.mls.group.policy import OpenPolicy, PSKLookup
 from dmls.mls.group.process import open_message, process_handshake, receive_proposal
 from dmls.mls.group.state import GroupState
 from dmls.mls.group.validation import check_key_package
 from dmls.mls.group.welcome import JoinOptions, check_leaves, choose_tree, join
 from dmls.mls.messages.commit import Commit
-from dmls.mls.messages.credential import BasicCredential
+from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import KeyPackage, key_package_ref
 from dmls.mls.messages.message import ApplicationData, MLSMessage
@@ -34,6 +34,21 @@ from tests.support.groups import fingerprint
 __all__ = ["Player"]
 
 Fields: TypeAlias = Mapping[str, Any]
+
+
+class _Application(OpenPolicy):
+    """Knows some identities, and lets none take the place of another."""
+
+    def __init__(self, identities: Sequence[str]) -> None:
+        self._known = {BasicCredential(bytes.fromhex(identity)) for identity in identities}
+
+    def check_credential(self, credential: BasicCredential | X509Credential, signature_key: bytes) -> None:
+        if credential not in self._known:
+            raise ValidationError("an identity that is not known")
+
+    def check_succession(self, old: BasicCredential | X509Credential, new: BasicCredential | X509Credential) -> None:
+        if old != new:
+            raise ValidationError("another identity")
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,13 @@ def _optional(value: str | None) -> bytes | None:
     return None if value is None else bytes.fromhex(value)
 
 
+def _state_of(group: Fields) -> GroupState:
+    """The state of a member of another group, after all that it received there."""
+    player = Player({"kind": "receive", "cipher_suite": group["cipher_suite"], "setup": group})
+    assert player._member is not None
+    return player._member.state
+
+
 def _unwrap(kind: type[Any], data: str) -> Any:
     body = decode(MLSMessage, bytes.fromhex(data)).body
     assert isinstance(body, kind), f"not a {kind.__name__}"
@@ -63,6 +85,7 @@ class Player:
     def __init__(self, scene: Fields) -> None:
         self.suite: CipherSuite = cipher_suite(scene["cipher_suite"])
         self.setup: Fields = scene["setup"]
+        self.policy = _Application(self.setup["identities"]) if "identities" in self.setup else OpenPolicy()
         self.now: int | None = self.setup.get("now")
         self._attempt = {
             "decode": self._decode,
@@ -72,9 +95,11 @@ class Player:
             "receive": self._receive,
         }[scene["kind"]]
         self._bundle = self._read_bundle() if "client" in self.setup else None
-        self._member: _Member | None = None
-        if scene["kind"] == "receive":
-            self._member = reduce(self._take, map(bytes.fromhex, self.setup["messages"]), self._join(self.setup))
+        self._predecessors = [_state_of(group) for group in self.setup.get("predecessors", ())]
+        self._member = self._enter() if scene["kind"] == "receive" else None
+
+    def _enter(self) -> _Member:
+        return reduce(self._take, map(bytes.fromhex, self.setup["messages"]), self._join(self.setup))
 
     def accept(self, attempt: Fields) -> None:
         """Do what breaks no rule."""
@@ -100,11 +125,12 @@ class Player:
             decode(MLSMessage, data)
 
     def _key_package(self, attempt: Fields) -> None:
-        check_key_package(self.suite, _unwrap(KeyPackage, attempt["key_package"]), now=self.now, is_sending=True)
+        key_package = _unwrap(KeyPackage, attempt["key_package"])
+        check_key_package(self.suite, key_package, now=self.now, is_sending=True)
 
     def _group_info(self, attempt: Fields) -> None:
         info = _unwrap(GroupInfo, attempt["group_info"])
-        options = JoinOptions(now=self.now)
+        options = JoinOptions(policy=self.policy, now=self.now)
         group = follow(self.suite, info, choose_tree(self.suite, info, _optional(attempt["ratchet_tree"])))
         check_leaves(group, options)
         source = random.Random(0).randbytes
@@ -114,7 +140,10 @@ class Player:
     def _join(self, attempt: Fields) -> _Member:
         welcome = _unwrap(Welcome, attempt["welcome"])
         assert self._bundle is not None
-        options = JoinOptions(psks=self._psks(), now=self.now)
+        groups = frozenset(map(bytes.fromhex, self.setup.get("groups", ())))
+        options = JoinOptions(
+            policy=self.policy, psks=self._psks(), now=self.now, open_groups=groups, predecessors=self._predecessors
+        )
         joined = join(self.suite, welcome, self._bundle, ratchet_tree=_optional(attempt["ratchet_tree"]), options=options)
         return _Member(joined.state, KeyRing().add(joined.private_keys))
 
@@ -153,8 +182,8 @@ class Player:
         if isinstance(body, ApplicationData):
             return _Member(state, member.ring)
         if not isinstance(body, Commit):
-            return _Member(receive_proposal(state, content), member.ring)
-        step = process_handshake(state, content, member.ring.keys, psks=self._psks(), now=self.now)
+            return _Member(receive_proposal(state, content, policy=self.policy), member.ring)
+        step = process_handshake(state, content, member.ring.keys, policy=self.policy, psks=self._psks(), now=self.now)
         ring = member.ring.add(step.private_keys)
         used = keys_in_use(step.state.public.tree, step.state.own_leaves)
         return _Member(step.state, ring.discard(set(ring.keys) - used))
