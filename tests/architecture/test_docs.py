@@ -19,8 +19,7 @@ _DMLS = Path(sysconfig.get_path("scripts")) / "dmls"
 _FENCED = re.compile(r"(?ms)^```sh\n(.*?)^```")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
-_PYTHON = ".venv/bin/python"
-_PROGRAMS = {"make", "dmls", ".venv/bin/dmls", _PYTHON}
+_PROGRAMS = {"make", "dmls", ".venv/bin/dmls"}
 
 
 def _documents() -> list[Path]:
@@ -57,8 +56,6 @@ def _wrong(command: list[str]) -> list[str]:
         return _wrong_make(arguments)
     if program not in _PROGRAMS:
         return [f"no test covers {program}"]
-    if program == _PYTHON:
-        return _wrong_module(arguments)
     subcommand = [argument for argument in arguments[:1] if not argument.startswith("-")]
     try:
         shown = _help(*subcommand)
@@ -66,13 +63,6 @@ def _wrong(command: list[str]) -> list[str]:
         return [f"no such subcommand: {subcommand}"]
     options = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     return [f"no such option: {option}" for option in options if not re.search(rf"{option}\b", shown)]
-
-
-def _wrong_module(arguments: list[str]) -> list[str]:
-    option, module = arguments
-    path = Path(*module.split(".")).with_suffix(".py")
-    is_program = option == "-m" and (ROOT / path).is_file() and '__name__ == "__main__"' in (ROOT / path).read_text()
-    return [] if is_program else [f"no such program: {module}"]
 
 
 def _wrong_make(arguments: list[str]) -> list[str]:
@@ -106,8 +96,6 @@ def test_a_documented_command_exists(command: str, document: str) -> None:
         ("make test SPEED=2", "no such setting: SPEED"),
         (".venv/bin/dmls fly", "no such subcommand: ['fly']"),
         ("dmls demo --never-heard-of", "no such option: --never-heard-of"),
-        (".venv/bin/python -m tests.architecture.test_tree", "no such program: tests.architecture.test_tree"),
-        (".venv/bin/python -m tests.nowhere", "no such program: tests.nowhere"),
         ("curl example.org", "no test covers curl"),
     ],
 )

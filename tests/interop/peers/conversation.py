@@ -21,7 +21,7 @@ from dmls.mls.messages.message import MLSMessage
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from tests.interop.peers.abilities import can
 from tests.interop.peers.drivers.json_lines import Answer
-from tests.interop.peers.peer import Peer, PeerError
+from tests.interop.peers.peer import Peer
 
 __all__ = ["Conversation", "Member", "Proposal", "Waiting", "make_member"]
 
@@ -49,11 +49,7 @@ class Member:
 
     def ask(self, command: str, **fields: object) -> Answer:
         """Run a command on this member's view of the group."""
-        try:
-            return self.peer.call(command, group=self.group, **fields)
-        except PeerError as error:
-            error.add_note(f"asked was {self}")
-            raise
+        return self.peer.call(command, group=self.group, **fields)
 
     def make_key_package(self) -> str:
         """Return a fresh key package, an MLSMessage in hex."""

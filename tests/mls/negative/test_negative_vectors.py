@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.negative.areas import AREAS, area_file, make_area
+from scripts.ledger.rules import read_rules
+from tests.support.negative.areas import AREAS, FOLDER, area_file, make_area
 from tests.support.negative.player import Player
 
 
@@ -57,3 +58,23 @@ def test_what_breaks_no_rule_is_accepted_before_and_after(area: str, scene: int)
 @pytest.mark.parametrize("area", AREAS)
 def test_the_files_are_what_is_made_from_their_seed(area: str) -> None:
     assert area_file(area).read_text() == make_area(area)
+
+
+def test_the_set_is_as_large_and_as_wide_as_it_is_said_to_be() -> None:
+    cases = [case for area in AREAS for scene in _scenes(area) for case in scene["cases"]]
+    found = [case for case in cases if case["rule"] == case["noticed"]["rule"]]
+    assert len(cases) >= 700
+    assert len({case["rule"] for case in cases}) >= 200
+    assert len({case["rule"] for case in found}) >= 90
+    assert {case["rule"] for case in cases} <= read_rules().keys()
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(AREAS)
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.json")) < 3_000_000
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_no_case_stands_twice(area: str) -> None:
+    for scene in _scenes(area):
+        names = [case["name"] for case in scene["cases"]]
+        assert len(set(names)) == len(names), scene["name"]
+        attempts = [json.dumps(attempt) for attempt in (*scene["good"], *(case["bad"] for case in scene["cases"]))]
+        assert len(set(attempts)) == len(attempts), scene["name"]

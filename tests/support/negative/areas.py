@@ -11,12 +11,23 @@ from typing import Any, Final
 
 from dmls.errors import DMLSError
 from tests.support.negative import (
+    commits,
+    credentials,
+    crypto,
+    encoding,
+    extensions,
+    external_commits,
+    external_senders,
     framing,
+    group_infos,
     key_packages,
     key_schedule,
     leaf_nodes,
+    paths,
     private_messages,
     proposals,
+    psks,
+    successors,
     trees,
     welcomes,
 )
@@ -29,6 +40,18 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / "vectors" / "negative"
 
 AREAS: Final = MappingProxyType(
     {
+        "crypto": crypto.scenes,
+        "encoding": encoding.scenes,
+        "credentials": credentials.scenes,
+        "branch": successors.branches,
+        "reinit": successors.successors,
+        "external-senders": external_senders.scenes,
+        "extensions": extensions.scenes,
+        "commits": commits.scenes,
+        "psks": psks.scenes,
+        "paths": paths.scenes,
+        "group-infos": group_infos.scenes,
+        "external-commits": external_commits.scenes,
         "welcomes": welcomes.scenes,
         "trees": trees.scenes,
         "private-messages": private_messages.scenes,

@@ -233,11 +233,11 @@ class Service(MLSClientServicer):
     def HandlePendingReInitCommit(
         self, request: pb.HandlePendingCommitRequest, context: Context
     ) -> pb.HandleReInitCommitResponse:
-        self._member(request.state_id).enter_pending(closing=True)
+        self._member(request.state_id).enter_pending()
         return self._close(request.state_id)
 
     def HandleReInitCommit(self, request: pb.HandleCommitRequest, context: Context) -> pb.HandleReInitCommitResponse:
-        self._member(request.state_id).process(request.proposal, request.commit, closing=True)
+        self._member(request.state_id).process(request.proposal, request.commit)
         return self._close(request.state_id)
 
     def _show(self, founded: Founded) -> pb.CreateSubgroupResponse:
