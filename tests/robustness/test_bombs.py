@@ -148,6 +148,7 @@ def test_a_list_of_proposals_is_refused_at_once(scene: Scene) -> None:
         refuse_message(scene, forge_message(scene.sender, Commit(tuple(proposals), None)), rule)
 
 
+@pytest.mark.breaks("ENC-17")
 def test_a_long_chain_of_certificates_is_refused_at_once(scene: Scene) -> None:
     for certificates in ((b"x" * 200,) * (DEFAULT_LIMITS.max_certificates + 1), (b"",) * MAX_ELEMENTS, (b"x" * MILLION,)):
         package = forge_key_package(

@@ -100,9 +100,9 @@ class Ratchet:
         return MessageKey(generation, key, nonce), Ratchet(self.generation, self.secret, self.skipped.delete(generation))
 
     def _advance(self, suite: CipherSuite, generation: int, limits: SecretTreeLimits) -> tuple[MessageKey, Ratchet]:
-        secret = self.secret
-        if secret is None or generation - self.generation > limits.max_forward or generation > LAST_GENERATION:
+        if generation - self.generation > limits.max_forward or generation > LAST_GENERATION:
             raise LimitError("generation is too far ahead", rule="ST-08")
+        secret = Secret(b"") if self.secret is None else self.secret
         skipped = self.skipped
         oldest = generation + 1 - limits.max_skipped
         if skipped or generation > self.generation:

@@ -235,6 +235,17 @@ def test_what_a_peer_writes_with_a_longer_prefix_is_refused(length: int) -> None
             assert raised.value.rule == "ENC-02"
 
 
+@pytest.mark.breaks("ENC-04")
+@pytest.mark.parametrize(
+    ("hint", "data"),
+    [(uint8, ""), (uint16, "01"), (uint32, "010203"), (uint64, "01020304050607"), (MAYBE_POINT, ""), (MAYBE_POINT, "01")],
+)
+def test_an_integer_and_a_presence_octet_are_not_read_beyond_the_end(hint: Any, data: str) -> None:
+    with pytest.raises(TruncatedError) as raised:
+        decode_as(hint, bytes.fromhex(data))
+    assert raised.value.rule == "ENC-04"
+
+
 @pytest.mark.breaks("ENC-02", "ENC-03", "ENC-07")
 def test_prefixes_are_checked_at_every_depth() -> None:
     nested = vector[Name]

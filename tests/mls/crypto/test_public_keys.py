@@ -232,3 +232,36 @@ def test_a_private_key_parses_only_with_its_own_public_key(suite_id: int, curve:
     for public_key in (other.public_key, b"", pair.public_key[:-1]):
         with pytest.raises(CryptoError):
             curve.parse_private(pair.private_key, public_key)
+
+
+@pytest.mark.breaks("CRY-06")
+@pytest.mark.parametrize("suite_id", [1, 2, 4, 5, 7])
+def test_an_exchange_takes_no_key_of_another_length(suite_id: int, rng: random.Random) -> None:
+    suite = cipher_suite(suite_id)
+    private_key, public_key = suite.derive_key_pair(rng.randbytes(64))
+    kem_output, ciphertext = suite.seal_with_label(public_key, "label", b"", b"text", rng.randbytes)
+    for change in (lambda key: b"", lambda key: key[:-1], lambda key: key + b"\0"):
+        with pytest.raises(CryptoError, match="CRY-06"):
+            suite.seal_with_label(change(public_key), "label", b"", b"text", rng.randbytes)
+        with pytest.raises(DecryptionError, match="CRY-06"):
+            suite.open_with_label(private_key, public_key, "label", b"", change(kem_output), ciphertext)
+    if suite.kem.group.order is not None:
+        with pytest.raises(DecryptionError, match="CRY-06"):
+            suite.open_with_label(private_key, public_key[:-1], "label", b"", kem_output, ciphertext)
+
+
+@pytest.mark.breaks("CRY-08")
+@pytest.mark.parametrize("suite_id", [1, 4])
+def test_an_exchange_takes_no_key_of_small_order_in_any_encoding(suite_id: int, rng: random.Random) -> None:
+    suite = cipher_suite(suite_id)
+    curve = {1: CURVE25519, 4: CURVE448}[suite_id]
+    private_key, public_key = suite.derive_key_pair(rng.randbytes(64))
+    bits = curve.prime.bit_length()
+    reduced_and_not = [number for u in curve.small_order for number in (u, u + curve.prime) if number < 1 << bits]
+    excess = [number | 1 << bits for number in reduced_and_not if bits % 8]
+    for coordinate in reduced_and_not + excess:
+        weak = coordinate.to_bytes(curve.size, "little")
+        with pytest.raises(CryptoError, match="CRY-08"):
+            suite.seal_with_label(weak, "label", b"", b"text", rng.randbytes)
+        with pytest.raises(DecryptionError, match="CRY-08"):
+            suite.open_with_label(private_key, public_key, "label", b"", weak, bytes(17))

@@ -46,6 +46,7 @@ def test_the_tag_is_over_what_is_signed_and_the_authentication() -> None:
     assert message.membership_tag == SUITE.mac(scene.membership_key, tbm)
 
 
+@pytest.mark.breaks("PUB-01")
 @pytest.mark.parametrize(("sender", "kind"), OUTSIDERS.values(), ids=OUTSIDERS)
 def test_senders_from_outside_get_no_tag_and_need_no_key(sender: SenderBody, kind: str) -> None:
     scene = Scene.create(SUITE)
@@ -65,6 +66,7 @@ def test_who_follows_without_secrets_reads_without_checking_the_tag() -> None:
     verify_content(SUITE, content, scene.context, scene.keys.public_key)
 
 
+@pytest.mark.breaks("PUB-01")
 @pytest.mark.parametrize("key", [None, b"k" * 32])
 def test_a_members_message_without_tag_is_refused(key: bytes | None) -> None:
     scene = Scene.create(SUITE)
@@ -73,6 +75,7 @@ def test_a_members_message_without_tag_is_refused(key: bytes | None) -> None:
     assert raised.value.rule == "PUB-01"
 
 
+@pytest.mark.breaks("PUB-03", "CRY-13")
 @pytest.mark.parametrize(
     "tag", [lambda tag: b"", lambda tag: tag[:-1], lambda tag: tag[1:], lambda tag: tag + b"\x00", lambda tag: tag[::-1]]
 )
@@ -127,6 +130,7 @@ def test_what_was_signed_for_private_framing_is_not_framed_publicly() -> None:
     assert raised.value.rule == "FRM-02"
 
 
+@pytest.mark.breaks("PUB-01", "FRM-01")
 def test_a_member_needs_key_and_context_to_frame() -> None:
     scene = Scene.create(SUITE)
     signed = scene.sign(scene.frame(Remove(2)), PUBLIC)

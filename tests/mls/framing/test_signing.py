@@ -73,6 +73,7 @@ def test_a_signature_of_another_shape_is_refused(signature: bytes) -> None:
         verify_content(SUITE, signed, scene.context, scene.keys.public_key)
 
 
+@pytest.mark.breaks("FRM-02")
 def test_a_content_signed_as_public_does_not_pass_as_private() -> None:
     scene = Scene.create(SUITE)
     for made, claimed in ((PUBLIC, PRIVATE), (PRIVATE, PUBLIC)):
@@ -82,6 +83,7 @@ def test_a_content_signed_as_public_does_not_pass_as_private() -> None:
         assert raised.value.rule == "FRM-09"
 
 
+@pytest.mark.breaks("FRM-01")
 @pytest.mark.parametrize("sender", INSIDERS, ids=lambda sender: type(sender).__name__)
 def test_those_who_know_the_group_sign_its_context(sender: SenderBody) -> None:
     scene = Scene.create(SUITE)
@@ -100,6 +102,7 @@ def test_those_who_know_the_group_sign_its_context(sender: SenderBody) -> None:
         assert raised.value.rule == "FRM-01"
 
 
+@pytest.mark.breaks("FRM-01")
 @pytest.mark.parametrize("sender", OUTSIDERS, ids=lambda sender: type(sender).__name__)
 def test_those_who_do_not_know_the_group_sign_without_its_context(sender: SenderBody) -> None:
     scene = Scene.create(SUITE)

@@ -171,9 +171,11 @@ def test_the_last_generation_is_refused_at_once() -> None:
     assert perf_counter() - begin < 1
 
 
-@pytest.mark.breaks("ST-09")
+@pytest.mark.breaks("ST-08", "ST-09")
 def test_after_the_last_generation_nothing_is_sent_or_received() -> None:
     tree = SecretTree.decode(SUITE, stored_ratchet(LAST, bytes(32)), SecretTreeLimits(max_messages=1 << 33))
+    with pytest.raises(LimitError, match="ST-08"):
+        tree.message_key(leaf(0), APPLICATION, LAST + 1)
     key, tree = tree.next_key(leaf(0), APPLICATION)
     assert key.generation == LAST
     with pytest.raises(ExhaustedError) as raised:

@@ -96,12 +96,17 @@ def test_a_prefix_of_the_nodes_is_a_tree_only_where_it_ends_in_a_leaf() -> None:
     assert widths == [1, 2, 4, 4, 8]
 
 
+@pytest.mark.breaks("ENC-17")
 def test_the_limit_counts_leaf_slots_before_any_is_built() -> None:
     assert decode(LEAF, BLANK, LEAF, BLANK, LEAF, max_leaves=3).width == 4
-    with pytest.raises(LimitError):
+    with pytest.raises(LimitError, match="ENC-17"):
         decode(LEAF, BLANK, LEAF, BLANK, LEAF, max_leaves=2)
-    with pytest.raises(LimitError):
+    with pytest.raises(LimitError, match="ENC-17"):
         decode(BLANK * 1_000_000, LEAF, max_leaves=1000)
+    with pytest.raises(LimitError, match="ENC-17"):
+        decode(LEAF, BLANK * 3, max_leaves=2)
+    with pytest.raises(LimitError, match="ENC-17"):
+        decode(LEAF, PARENT, max_leaves=1)
 
 
 @pytest.mark.keeps("TR-15", "TR-16")
