@@ -6,7 +6,9 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +22,7 @@ _FENCED = re.compile(r"(?ms)^```sh\n(.*?)^```")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 _PROGRAMS = {"make", "dmls", ".venv/bin/dmls"}
+_PYTHON = ".venv/bin/python"
 
 
 def _documents() -> list[Path]:
@@ -38,10 +41,14 @@ def _documented() -> list[tuple[str, str]]:
 
 
 @cache
-def _help(*subcommand: str) -> str:
+def _help_of(*command: str) -> str:
     environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-    shown = subprocess.run([_DMLS, *subcommand, "--help"], capture_output=True, text=True, check=True, env=environment)
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
     return shown.stdout
+
+
+def _help(*subcommand: str) -> str:
+    return _help_of(str(_DMLS), *subcommand)
 
 
 @cache
@@ -54,6 +61,8 @@ def _wrong(command: list[str]) -> list[str]:
     program, *arguments = command
     if program == "make":
         return _wrong_make(arguments)
+    if program == _PYTHON and arguments[:1] == ["-m"]:
+        return _wrong_module(*arguments[1:])
     if program not in _PROGRAMS:
         return [f"no test covers {program}"]
     subcommand = [argument for argument in arguments[:1] if not argument.startswith("-")]
@@ -61,8 +70,20 @@ def _wrong(command: list[str]) -> list[str]:
         shown = _help(*subcommand)
     except subprocess.CalledProcessError:
         return [f"no such subcommand: {subcommand}"]
+    return _wrong_options(arguments, shown)
+
+
+def _wrong_options(arguments: Sequence[str], shown: str) -> list[str]:
     options = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     return [f"no such option: {option}" for option in options if not re.search(rf"{option}\b", shown)]
+
+
+def _wrong_module(module: str, *arguments: str) -> list[str]:
+    try:
+        shown = _help_of(sys.executable, "-m", module)
+    except subprocess.CalledProcessError:
+        return [f"no such program: {module}"]
+    return _wrong_options(arguments, shown)
 
 
 def _wrong_make(arguments: list[str]) -> list[str]:
@@ -96,6 +117,8 @@ def test_a_documented_command_exists(command: str, document: str) -> None:
         ("make test SPEED=2", "no such setting: SPEED"),
         (".venv/bin/dmls fly", "no such subcommand: ['fly']"),
         ("dmls demo --never-heard-of", "no such option: --never-heard-of"),
+        (".venv/bin/python -m tests.interop.wg.server --fly", "no such option: --fly"),
+        (".venv/bin/python -m tests.fly", "no such program: tests.fly"),
         ("curl example.org", "no test covers curl"),
     ],
 )
