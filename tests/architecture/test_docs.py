@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from scripts.proto import ROOT
 _DMLS = Path(sysconfig.get_path("scripts")) / "dmls"
 _FENCED = re.compile(r"(?ms)^```sh\n(.*?)^```")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 _PROGRAMS = {"make", "dmls", ".venv/bin/dmls"}
 _PYTHON = ".venv/bin/python"
@@ -158,3 +160,19 @@ def test_make_lists_every_target_that_a_user_needs() -> None:
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     folder = (ROOT / document).parent
     assert [link for link in _LINK.findall((ROOT / document).read_text()) if not (folder / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), sorted({found for document in _documents() for found in _NAMED.findall((ROOT / document).read_text())})
+)
+def test_functions_that_documents_name_exist(path: str, name: str) -> None:
+    defined = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.FunctionDef)}
+    assert name in defined
+
+
+def test_every_ambiguity_that_is_named_is_decided() -> None:
+    decided = set(re.findall(r"(?m)^\*\*(AMB-\d{2})\*\*", (ROOT / "docs" / "adr" / "0005-ambiguities.md").read_text()))
+    sources = [path for path in repository_files(ROOT, "dmls", "tests", "docs") if path.suffix in {".py", ".md"}]
+    named = {name for path in sources for name in re.findall(r"\bAMB-\d{2}\b", (ROOT / path).read_text())}
+    assert decided == named
+    assert len(decided) == 15

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dmls.mls.codec import decode, encode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.group import secrets
 from dmls.mls.group.leaf import Client
 from dmls.mls.group.snapshot import encode_state
 from dmls.mls.group.state import export_secret
-from dmls.mls.messages import key_package as key_packages
-from dmls.mls.messages.leaf_node import Capabilities, LeafNode
 from dmls.mls.messages.message import ApplicationData
-from dmls.mls.messages.proposal import Add
-from dmls.mls.messages.registry import GREASE_VALUES, ContentType, WireFormat
+from dmls.mls.messages.registry import ContentType, WireFormat
 from dmls.mls.schedule import key_schedule
-from tests.support.breaches import APP
-from tests.support.forge import forge_key_package, forge_message
+from tests.support.forge import forge_message
 from tests.support.groups import Party, Room, disagreeing, parties, refusing
 
 SUITE = cipher_suite(1)
@@ -31,36 +25,6 @@ SUITE = cipher_suite(1)
 
 def with_interim(party: Party, interim: bytes) -> None:
     party.state = replace(party.state, public=replace(party.state.public, interim_transcript_hash=interim))
-
-
-# What is encoded again
-
-
-@pytest.mark.breaks("ENC-13")
-@pytest.mark.parametrize(
-    "forget",
-    [
-        lambda values: tuple(value for value in values if value not in GREASE_VALUES),
-        lambda values: tuple(value for value in values if value < 0xF000),
-        lambda values: tuple(sorted(values)),
-        lambda values: tuple(dict.fromkeys(values)),
-    ],
-    ids=["no GREASE", "no private use", "sorted", "each once"],
-)
-def test_who_forgets_capabilities_it_does_not_know_breaks_the_signature(
-    room: Room, forget: Callable[[tuple[int, ...]], tuple[int, ...]], rng: random.Random
-) -> None:
-    odd = (0xFFFF, 0x0A0A, *sorted(GREASE_VALUES), APP, 7, 7)
-    known = Capabilities((1, *odd), (1, *odd), odd, odd, (1, *odd))
-    (newcomer,) = parties(SUITE, "n", rng)
-    alice = room.members[0]
-    package = forge_key_package(newcomer, alter_leaf=lambda leaf: replace(leaf, capabilities=known))
-    assert decode(key_packages.KeyPackage, encode(package)) == package
-    altered = Capabilities(*(forget(getattr(known, name)) for name in Capabilities.__annotations__))
-    leaf: LeafNode = replace(package.leaf_node, capabilities=altered)
-    with refusing("LN-02", alice):
-        alice.stage(Add(replace(package, leaf_node=leaf)))
-    alice.stage(Add(package))
 
 
 # Whose key signs

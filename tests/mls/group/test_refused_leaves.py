@@ -118,7 +118,7 @@ def test_signatures_of_key_packages_and_of_their_leaves_are_checked(room: Room, 
         refuse_commit(room, forge_commit(alice, Add(spoilt)), "KP-03")
 
 
-@pytest.mark.breaks("LN-09", "LN-02")
+@pytest.mark.breaks("ENC-13", "LN-09", "LN-02")
 def test_unknown_capabilities_are_kept_as_they_came(room: Room, newcomer: Party) -> None:
     """Whoever leaves out what it does not know has another leaf in its tree, which its owner never signed."""
     alice = room.members[0]
