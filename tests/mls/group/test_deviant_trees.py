@@ -141,6 +141,7 @@ def test_whoever_puts_the_old_root_into_the_new_one_is_alone(room: Room, newcome
         nodes[15] = root
         return replace(applied, tree=tree_of(SUITE, nodes))
 
+    assert alice.stage(addition).applied.tree.is_blank(NodeIndex(15))
     message = forge_commit(alice, addition, with_path=False, alter_applied=copy)
     refuse_commit(room, message, "CP-10", in_public=False)
 
@@ -163,6 +164,7 @@ def test_whoever_does_not_truncate_is_alone(rng: random.Random) -> None:
     room.members.remove(last)
     root = room.follower.tree.parent(NodeIndex(15))
     assert root is not None
+    assert alice.stage(Remove(last.leaf)).applied.tree.width == 8
     for kept in (None, root):
 
         def widen(applied: AppliedProposals, kept: ParentNode | None = kept) -> AppliedProposals:
@@ -205,7 +207,9 @@ def test_whoever_lists_a_removed_member_as_unmerged_is_alone(room: Room, newcome
     assert parent is not None
     assert parent.unmerged_leaves == (newcomer.leaf,) == (5,)
     room.members.remove(newcomer)
-    refuse_commit(room, forge_commit(alice, Remove(newcomer.leaf), alter_applied=keeping(room, 11)), "UP-04")
+    removal = Remove(newcomer.leaf)
+    assert alice.stage(removal).applied.tree.is_blank(NodeIndex(11))
+    refuse_commit(room, forge_commit(alice, removal, alter_applied=keeping(room, 11)), "UP-04")
 
 
 # Paths
@@ -276,6 +280,21 @@ def test_a_lone_member_has_no_node_to_put_a_key_into(rng: random.Random) -> None
     wrong = CommitSource(SUITE.hash(b""))
     refuse_commit(room, forge_commit(alice, alter_leaf=partial(replace, source=wrong)), "UP-09")
     room.commit(alice)
+
+
+@pytest.mark.breaks("UP-15")
+@pytest.mark.parametrize("label", [None, "node", "commit"])
+def test_whoever_derives_another_commit_secret_is_alone(room: Room, label: str | None) -> None:
+    def alter(staged: StagedPath) -> StagedPath:
+        last = staged.last_path_secret
+        return replace(staged, commit_secret=last if label is None else SUITE.derive_secret(last, label))
+
+    refuse_commit(room, forge_commit(room.members[0], alter_staged=alter), "CP-10", in_public=False)
+
+    def derive(staged: StagedPath) -> StagedPath:
+        return replace(staged, commit_secret=SUITE.derive_secret(staged.last_path_secret, "path"))
+
+    room.members[1].process(forge_commit(room.members[0], alter_staged=derive))
 
 
 # Hashes

@@ -11,7 +11,7 @@ from dmls.mls.group.keyring import KeyRing, keys_in_use
 from dmls.mls.group.process import open_message, process_handshake
 from dmls.mls.messages.message import MLSMessage
 from dmls.mls.messages.proposal import Update
-from dmls.mls.tree.math import ancestor
+from dmls.mls.tree.math import ancestor, leaf_to_node
 from tests.support.groups import Party, Room, fresh_update, refusing, room_of
 
 
@@ -35,6 +35,17 @@ def refuse_with(party: Party, keys: KeyRing, message: bytes) -> None:
     content, after = open_message(party.state, decode(MLSMessage, message))
     with refusing("UP-12", party):
         process_handshake(after, content, keys.keys)
+
+
+@pytest.mark.breaks("TR-04")
+def test_a_key_of_a_node_that_is_not_above_the_leaf_is_not_kept(room: Room) -> None:
+    alice, bob, *_ = room.members
+    foreign = set(alice.ring.keys) - set(bob.ring.keys)
+    assert len(foreign) == 1
+    bob.ring = bob.ring.add(alice.ring.keys)
+    room.commit(room.members[3])
+    assert foreign <= {room.follower.tree.encryption_key(leaf_to_node(alice.leaf))}
+    assert not foreign & set(bob.ring.keys)
 
 
 @pytest.mark.keeps("TR-04")

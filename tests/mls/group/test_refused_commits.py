@@ -210,6 +210,8 @@ def test_the_path_is_not_sealed_to_those_that_the_commit_adds(room: Room, newcom
     assert isinstance(content, Commit)
     assert content.path is not None
     assert [len(list(node.encrypted_path_secret)) for node in content.path.nodes] == [0, 1, 1]
+    # That node is in the path all the same.
+    refuse_commit(room, forge_commit(alice, addition, alter_path=lambda path: replace(path, nodes=path.nodes[1:])), "UP-03")
     message = forge_commit(alice, addition, excluded=frozenset())
     for party in room.members[1:]:
         with refusing("UP-04", party):

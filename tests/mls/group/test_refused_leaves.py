@@ -19,10 +19,12 @@ from dmls.mls.group.validation import check_key_package
 from dmls.mls.messages.commit import Commit, UpdatePath
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.messages.key_package import encode_tbs as encode_package_tbs
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode, Lifetime, UpdateSource
+from dmls.mls.messages.leaf_node import encode_tbs as encode_leaf_tbs
 from dmls.mls.messages.message import ApplicationData, MLSMessage, PublicMessage, encode_message
 from dmls.mls.messages.proposal import Add, Remove, Update
-from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, WireFormat
+from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, SignatureLabel, WireFormat
 from tests.support.breaches import APP, BREACHES, HARMLESS, Breach, keyed, same
 from tests.support.forge import (
     forge_commit,
@@ -145,6 +147,29 @@ def test_unknown_extensions_of_a_key_package_are_kept_as_they_came(room: Room, n
     for kept in ((), extensions[:1], extensions[::-1]):
         refuse_commit(room, forge_commit(alice, Add(replace(package, extensions=kept))), "KP-03")
     room.members[1].process(forge_commit(alice, Add(package)))
+
+
+@pytest.mark.breaks("EX-14", "LN-02", "KP-03")
+@pytest.mark.parametrize("label", [*SignatureLabel, "", "LeafNode", "MLS 1.0 LeafNodeTBS"])
+def test_what_is_signed_under_another_label_is_not_signed(room: Room, newcomer: Party, label: str) -> None:
+    alice, bob, *_ = room.members
+    made, key = newcomer.key_package(), newcomer.client.signature_private_key
+
+    def sign(used: str, content: bytes) -> bytes:
+        return SUITE.sign_with_label(key, used, content)
+
+    unsigned = encode_leaf_tbs(made.leaf_node, b"", LeafIndex(0))
+    leaf = replace(made.leaf_node, signature=sign(label, unsigned))
+    package = forge_key_package(newcomer, partial(replace, leaf_node=leaf, init_key=made.init_key))
+    if label == "LeafNodeTBS":
+        bob.process(forge_commit(alice, Add(package)))
+    else:
+        refuse_commit(room, forge_commit(alice, Add(package)), "LN-02")
+    package = replace(made, signature=sign(label, encode_package_tbs(made)))
+    if label == "KeyPackageTBS":
+        bob.process(forge_commit(alice, Add(package)))
+    else:
+        refuse_commit(room, forge_commit(alice, Add(package)), "KP-03")
 
 
 @pytest.mark.breaks("KP-05")
@@ -340,6 +365,8 @@ def test_a_path_needs_a_fresh_encryption_key(room: Room) -> None:
     assert own is not None
     assert other is not None
     refuse_commit(room, forge_commit(alice, alter_leaf=keyed(encryption_key=own.encryption_key)), "LN-19")
+    staged = [alice.stage(force_path=True).state.public.tree.leaf(alice.leaf) for _ in range(2)]
+    assert len({own.encryption_key, *(leaf.encryption_key for leaf in staged if leaf is not None)}) == 3
     refuse_commit(room, forge_commit(alice, alter_leaf=keyed(encryption_key=other.encryption_key)), "UP-11")
 
 

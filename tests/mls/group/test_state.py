@@ -13,12 +13,14 @@ from dmls.mls.group.follower import follow
 from dmls.mls.group.leaf import default_capabilities
 from dmls.mls.group.state import create_group
 from dmls.mls.messages.extensions import Extension, ExternalSenders, RequiredCapabilities, make_extension
+from dmls.mls.messages.proposal import GroupContextExtensions, ReInit
 from dmls.mls.messages.registry import ExtensionType
 from dmls.mls.schedule.transcript import interim_transcript_hash
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from tests.support.breaches import APP
-from tests.support.forge import forge_external_commit, sign_group_info
+from tests.support.forge import forge_commit, forge_external_commit, sign_group_info
 from tests.support.groups import ALWAYS, GROUP_ID, Party, Room, parties, refusing, room_of
+from tests.support.refusals import refuse_commit
 
 SUITE = cipher_suite(1)
 
@@ -125,6 +127,13 @@ def test_required_capabilities_are_well_formed(refusal: str, data: bytes, rng: r
     (alice,) = parties(SUITE, "a", rng)
     with refusing(refusal):
         alice.create(extensions=(Extension(ExtensionType.REQUIRED_CAPABILITIES, data),))
+    room = Room(alice)
+    room.add(alice, *parties(SUITE, "b", rng))
+    for proposal in (
+        GroupContextExtensions((Extension(ExtensionType.REQUIRED_CAPABILITIES, data),)),
+        ReInit(b"s", 1, 1, (Extension(ExtensionType.REQUIRED_CAPABILITIES, data),)),
+    ):
+        refuse_commit(room, forge_commit(alice, proposal), refusal)
     alice.create(extensions=(Extension(ExtensionType.REQUIRED_CAPABILITIES, bytes(3)),))
 
 

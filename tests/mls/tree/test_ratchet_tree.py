@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from dmls.errors import InvalidProposalError, UsageError
+from dmls.errors import InvalidProposalError, InvalidTreeError, UsageError
 from dmls.ids import LeafIndex, NodeIndex
 from dmls.mls.codec import encode, encode_as, encode_opaque
 from dmls.mls.crypto import signing
@@ -86,7 +86,7 @@ def test_an_addition_takes_the_leftmost_blank_leaf(rng: random.Random) -> None:
     assert tree.is_blank(NodeIndex(15))
 
 
-@pytest.mark.keeps("TR-06")
+@pytest.mark.breaks("TR-06", "TR-05")
 def test_unmerged_leaves_stay_in_order_when_a_hole_on_their_left_is_filled(rng: random.Random) -> None:
     leaves = [make_member(SUITE, rng, f"user {number}").leaf_node for number in range(4)]
     key = rng.randbytes(32)
@@ -95,6 +95,11 @@ def test_unmerged_leaves_stay_in_order_when_a_hole_on_their_left_is_filled(rng: 
     tree, index = tree.add(leaves[1])
     assert index == 1
     assert tree.parent(NodeIndex(3)) == ParentNode(key, b"", (1, 3))
+    # Whoever appends has a tree that nobody takes.
+    model.nodes[2] = leaves[1]
+    model.nodes[3] = ParentNode(key, b"", (3, 1))
+    with pytest.raises(InvalidTreeError, match="TR-05"):
+        RatchetTree.decode(SUITE, model.encode())
 
 
 @pytest.mark.keeps("TR-08")
@@ -159,6 +164,22 @@ def test_wide_trees_agree_with_the_model(rng: random.Random) -> None:
         model.add(leaf)
     assert tree.encode() == model.encode()
     assert tree.tree_hash == model.tree_hash()
+
+
+@pytest.mark.breaks("TR-15")
+@pytest.mark.parametrize("last", [1, 3, 5, 9, 40, 100])
+def test_blank_halves_count_however_high_they_are(last: int, rng: random.Random) -> None:
+    leaves = [make_member(SUITE, rng, name).leaf_node for name in ("first", "last")]
+    model = TreeModel([leaves[0], *[None] * (2 * last - 1), leaves[1]])
+    width = 1 << last.bit_length()
+    model.nodes += [None] * (2 * width - 1 - len(model.nodes))
+    tree = RatchetTree.decode(SUITE, model.encode())
+    assert tree.tree_hash == model.tree_hash()
+    # Neither narrower nor wider trees hash to the same.
+    narrow = RatchetTree.decode(SUITE, TreeModel([leaves[0], None, leaves[1]]).encode())
+    wide = TreeModel([*model.nodes, *[None] * (2 * width)])
+    hashes = {tree.tree_hash, wide.tree_hash(), *(() if last == 1 else (narrow.tree_hash,))}
+    assert len(hashes) == (2 if last == 1 else 3)
 
 
 def test_trees_are_equal_as_their_hashes_are(rng: random.Random) -> None:

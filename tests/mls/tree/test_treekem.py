@@ -301,6 +301,31 @@ def test_a_path_comes_from_a_member(sender: int, rng: random.Random) -> None:
     assert caught.value.rule == "CP-17"
 
 
+@pytest.mark.breaks("UP-01")
+@pytest.mark.parametrize("chain", ["path", "paths", "node", None], ids=["as it must be", "paths", "node", "independent"])
+@pytest.mark.parametrize("key", ["node", "path"])
+def test_whoever_derives_path_secrets_or_keys_differently_is_noticed_by_those_below(
+    chain: str | None, key: str, rng: random.Random
+) -> None:
+    scene = Scene.make(rng)
+    secrets = [Secret(rng.randbytes(32)) for _ in range(3)]
+    for step in range(2):
+        if chain is not None:
+            secrets[step + 1] = SUITE.derive_secret(secrets[step], chain)
+    public_keys = tuple(SUITE.derive_key_pair(SUITE.derive_secret(secret, key)).public_key for secret in secrets)
+    staged = replace(scene.staged, path_secrets=tuple(secrets), public_keys=public_keys)
+    path = scene.seal_leaf(seal_path(scene.tree, staged, NOBODY, CONTEXT, rng.randbytes))
+    scene.merge(path)
+    # Who is below the topmost node only has no chain to follow.
+    for leaf, notices in ((3, chain != "path"), (0, chain != "path"), (7, False)):
+        if notices or key != "node":
+            with pytest.raises(InvalidCommitError) as caught:
+                scene.open(leaf, path=path)
+            assert caught.value.rule == "UP-10"
+        else:
+            assert scene.open(leaf, path=path).commit_secret == SUITE.derive_secret(secrets[2], "path")
+
+
 def parent_hash_over(*nodes: tuple[bytes, Node]) -> bytes:
     """The parent hash that comes of public keys and the copath children beside them, lowest first."""
     above = b""
