@@ -63,9 +63,9 @@ def make_bundles(
     """Make `count` one-time key packages of a device, and its last resort if `last_resort` is set, that last."""
     now = now_ms // 1_000
     lifetime = Lifetime(now - _SKEW_S, now - _SKEW_S + _LIFETIME_S)
-    bundles = [create_key_package(suite, own.client, lifetime, random) for _ in range(count)]
+    bundles = [create_key_package(suite, own.client, lifetime, random, with_grease=True) for _ in range(count)]
     if last_resort:
-        bundles.append(create_key_package(suite, own.client, lifetime, random, extensions=(LAST_RESORT,)))
+        bundles.append(create_key_package(suite, own.client, lifetime, random, extensions=(LAST_RESORT,), with_grease=True))
     return bundles
 
 

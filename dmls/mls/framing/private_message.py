@@ -12,7 +12,7 @@ from typing import Annotated
 from dmls.errors import InvalidMessageError, UsageError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import When, decode, decode_prefix, encode, opaque, struct, uint32, uint64
-from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.framing.padding import Padding
@@ -119,7 +119,7 @@ def protect_private(
         raise UsageError("padding is negative")
     plaintext += bytes(zeros)
     key, after = secret_tree.next_key(LeafIndex(framed.sender.leaf_index), kind)
-    reuse_guard = int.from_bytes(random(_GUARD_SIZE), "big")
+    reuse_guard = int.from_bytes(draw(random, _GUARD_SIZE), "big")
     aad = encode(_PrivateContentAAD(framed.group_id, framed.epoch, kind, framed.authenticated_data))
     ciphertext = suite.aead_seal(key.key, _guarded_nonce(key, reuse_guard), aad, plaintext)
     sender_data = encode(SenderData(framed.sender.leaf_index, key.generation, reuse_guard))  # PRV-10

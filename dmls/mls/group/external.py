@@ -20,7 +20,7 @@ from dmls.mls.group.leaf import Client, make_unsigned_leaf_node
 from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.transition import add_joiner, enter, provisional_context
-from dmls.mls.group.validation import check_group_info_extensions, check_group_members, check_leaf_support
+from dmls.mls.group.validation import check_group_info_extensions, check_group_members, check_own_support
 from dmls.mls.group.welcome import make_group_info
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import ExternalPub, read_extension
@@ -149,7 +149,7 @@ def _stage(
 ) -> tuple[StagedPath, LeafIndex, RatchetTree]:
     """Stage the joiner's path: its leaf enters at the place that the others will give it (XC-10, XC-17)."""
     template = make_unsigned_leaf_node(client, b"", CommitSource(b""))
-    check_leaf_support(template, applied.extensions)
+    check_own_support(template, applied.extensions)
     before, leaf_index = add_joiner(applied.tree, template)
     staged = stage_own_path(group, before, client, leaf_index, random)
     check_joiner(options.policy, group, staged.leaf_node, [leaf for _, leaf in applied.removed])

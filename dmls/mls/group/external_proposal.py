@@ -11,7 +11,7 @@ from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import proposal_ref, sign_content
 from dmls.mls.group.follower import external_sender_key
-from dmls.mls.group.validation import check_leaf_support
+from dmls.mls.group.validation import check_own_support
 from dmls.mls.messages.extensions import Extension, ExternalSender, ExternalSenders, make_extension, read_extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.key_package import KeyPackage
@@ -98,7 +98,7 @@ def propose_own_addition(
         raise InvalidKeyPackageError("the key package is of another cipher suite than the group")
     if leaf_node.signature_key != suite.signature_public_key(signature_private_key):
         raise InvalidKeyPackageError("the signature key is not that of the key package's leaf")
-    check_leaf_support(leaf_node, context.extensions)
+    check_own_support(leaf_node, context.extensions)
     return _propose(suite, context, NewMemberProposal(), Add(key_package), signature_private_key, authenticated_data)
 
 

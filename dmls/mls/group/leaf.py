@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dmls.errors import InvalidKeyPackageError, InvalidLeafNodeError
 from dmls.ids import KeyPackageRef, LeafIndex
-from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite
 from dmls.mls.group.validation import check_listed, is_listed
@@ -19,6 +19,7 @@ from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages import leaf_node as leaf_nodes
 from dmls.mls.messages.credential import BasicCredential, X509Credential, credential_type
 from dmls.mls.messages.extensions import Extension
+from dmls.mls.messages.grease import grease_capabilities, grease_extension, without_grease
 from dmls.mls.messages.key_package import KeyPackage, key_package_ref
 from dmls.mls.messages.leaf_node import Capabilities, LeafNode, LeafNodeSource, Lifetime
 from dmls.mls.messages.registry import (
@@ -33,6 +34,7 @@ from dmls.mls.messages.registry import (
 __all__ = [
     "Client",
     "KeyPackageBundle",
+    "add_grease",
     "create_key_package",
     "default_capabilities",
     "make_leaf_node",
@@ -40,10 +42,9 @@ __all__ = [
 ]
 
 
-# What may be listed: GREASE stands for nothing, so it is no promise.
 _VERSIONS = frozenset(ProtocolVersion)
-_SUITES = GREASE_VALUES.union(suite.id for suite in CIPHER_SUITES)
-_CREDENTIALS = GREASE_VALUES.union(CredentialType)
+_SUITES = frozenset(suite.id for suite in CIPHER_SUITES)
+_CREDENTIALS = frozenset(CredentialType)
 
 
 def default_capabilities(
@@ -120,9 +121,10 @@ def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafN
     listed = client.capabilities
     if not DEFAULT_EXTENSION_TYPES.isdisjoint(listed.extensions) or not DEFAULT_PROPOSAL_TYPES.isdisjoint(listed.proposals):
         raise InvalidLeafNodeError("the capabilities list a default type", rule="LN-08")
-    if not (_VERSIONS.issuperset(listed.versions) and _SUITES.issuperset(listed.cipher_suites)):
+    promised = without_grease(listed)
+    if not (_VERSIONS.issuperset(promised.versions) and _SUITES.issuperset(promised.cipher_suites)):
         raise InvalidLeafNodeError("the capabilities list a version or cipher suite that is not implemented", rule="KP-10")
-    if not _CREDENTIALS.issuperset(listed.credentials):
+    if not _CREDENTIALS.issuperset(promised.credentials):
         raise InvalidLeafNodeError("the capabilities list a credential type that is not implemented", rule="KP-10")
     check_listed(client.leaf_extensions, listed)
     return LeafNode(encryption_key, client.signature_key, client.credential, listed, source, client.leaf_extensions, b"")
@@ -147,10 +149,31 @@ def make_leaf_node(
     return replace(unsigned, signature=suite.sign_with_label(client.signature_private_key, SignatureLabel.LEAF_NODE_TBS, content))
 
 
+def add_grease(client: Client, random: Random) -> Client:
+    """Return a client whose leaves hold GREASE from now on: in their capabilities, and as an extension that these list (EX-08).
+
+    A client that does so already stays as it is.
+    """
+    capabilities = client.capabilities
+    if without_grease(capabilities) != capabilities:
+        return client
+    greased = grease_capabilities(capabilities, random)
+    (value,) = set(greased.extensions) - set(capabilities.extensions)
+    return replace(client, capabilities=greased, leaf_extensions=(*client.leaf_extensions, grease_extension(random, value)))
+
+
 def create_key_package(
-    suite: CipherSuite, client: Client, lifetime: Lifetime, random: Random, *, extensions: Sequence[Extension] = ()
+    suite: CipherSuite,
+    client: Client,
+    lifetime: Lifetime,
+    random: Random,
+    *,
+    extensions: Sequence[Extension] = (),
+    with_grease: bool = False,
 ) -> KeyPackageBundle:
     """Make a key package with fresh init and encryption keys (RFC 9420, Section 10).
+
+    `with_grease` puts GREASE into the key package and its leaf, for which the client need not hold any itself.
 
     Raises:
         InvalidKeyPackageError: the client does not list one of `extensions` (KP-07).
@@ -158,8 +181,12 @@ def create_key_package(
     """
     if not all(is_listed(extension, client.capabilities) for extension in extensions):
         raise InvalidKeyPackageError("the capabilities do not list an extension of the key package", rule="KP-07")
-    init = suite.derive_key_pair(random(suite.hash_size))
-    leaf = suite.derive_key_pair(random(suite.hash_size))
+    if with_grease:  # KP-13
+        client = add_grease(client, random)
+        free = GREASE_VALUES.intersection(client.capabilities.extensions) - {item.extension_type for item in extensions}
+        extensions = (*extensions, *(grease_extension(random, value) for value in sorted(free)[:1]))
+    init = suite.derive_key_pair(draw(random, suite.hash_size))
+    leaf = suite.derive_key_pair(draw(random, suite.hash_size))
     leaf_node = make_leaf_node(suite, client, leaf.public_key, lifetime)
     unsigned = KeyPackage(int(ProtocolVersion.MLS10), suite.id, init.public_key, leaf_node, tuple(extensions), b"")
     signature = suite.sign_with_label(

@@ -14,14 +14,20 @@ from immutables import Map
 
 from dmls.errors import NotAMemberError, StateError
 from dmls.ids import LeafIndex
-from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_external_senders
 from dmls.mls.group.leaf import Client, make_leaf_node
 from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy
-from dmls.mls.group.validation import check_group_members, check_leaf_node, check_own_extensions, check_suite_choice
+from dmls.mls.group.validation import (
+    check_group_members,
+    check_leaf_node,
+    check_own_extensions,
+    check_own_support,
+    check_suite_choice,
+)
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.key_package import KeyPackage
@@ -150,16 +156,17 @@ def create_group(
     """
     check_own_extensions(extensions)
     check_external_senders(policy, suite, extensions)
-    pair = suite.derive_key_pair(random(suite.hash_size))
+    pair = suite.derive_key_pair(draw(random, suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
     check_leaf_node(suite, leaf, Lifetime)
+    check_own_support(leaf, extensions)
     members = [client.capabilities, *(invitee.leaf_node.capabilities for invitee in invitees)]
     check_suite_choice(suite, members, preferred_suites)
     tree = RatchetTree.create(suite, leaf)
     check_group_members(tree, extensions)  # GC-04
     context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))
     public = PublicGroup(suite, context, tree, b"", b"")
-    epoch_secret = Secret(random(suite.hash_size))
+    epoch_secret = Secret(draw(random, suite.hash_size))
     state = open_epoch(public, rule, epoch_secret, frozenset({LeafIndex(0)}))
     tag = confirmation_tag(suite, state.secrets.confirmation_key, b"")
     interim = interim_transcript_hash(suite, b"", tag)  # GC-02

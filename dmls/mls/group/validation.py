@@ -29,6 +29,7 @@ from dmls.mls.messages.extensions import (
     check_unique_types,
     read_extension,
 )
+from dmls.mls.messages.grease import without_grease
 from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import Capabilities, CommitSource, LeafNode, Lifetime, UpdateSource
 from dmls.mls.messages.registry import (
@@ -50,10 +51,10 @@ __all__ = [
     "check_key_package",
     "check_leaf_content",
     "check_leaf_node",
-    "check_leaf_support",
     "check_lifetime",
     "check_listed",
     "check_own_extensions",
+    "check_own_support",
     "check_suite_choice",
     "is_listed",
 ]
@@ -205,13 +206,13 @@ def _check_support(
         raise InvalidLeafNodeError("an extension of the group is not supported", rule="LN-04")  # EX-03, EX-04
 
 
-def check_leaf_support(leaf_node: LeafNode, group_extensions: Sequence[Extension]) -> None:
-    """Check that one leaf supports what the group requires (LN-03, LN-04).
+def check_own_support(leaf_node: LeafNode, group_extensions: Sequence[Extension]) -> None:
+    """Check that one's own leaf supports what a group requires (LN-03, LN-04); GREASE values that it lists are no support.
 
     Raises:
         InvalidLeafNodeError: it does not.
     """
-    capabilities = leaf_node.capabilities
+    capabilities = without_grease(leaf_node.capabilities)
     _check_support(
         group_extensions,
         frozenset(capabilities.extensions),

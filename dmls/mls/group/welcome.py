@@ -21,10 +21,11 @@ from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolic
 from dmls.mls.group.predecessor import check_group_id, check_successor, find_predecessor
 from dmls.mls.group.secrets import ChildEpoch, check_confirmation
 from dmls.mls.group.state import GroupState, open_epoch
-from dmls.mls.group.validation import check_group_info_extensions, check_leaf_content, check_leaf_support
+from dmls.mls.group.validation import check_group_info_extensions, check_leaf_content, check_own_support
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import HPKECiphertext
 from dmls.mls.messages.extensions import Extension, ExternalPub, find_extension, make_extension
+from dmls.mls.messages.grease import grease_extension
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import key_package_ref
 from dmls.mls.messages.psk import PreSharedKeyID, opens_successor
@@ -53,10 +54,13 @@ def make_group_info(
     extensions: Sequence[Extension] = (),
     with_tree: bool = False,
     with_external_pub: bool = True,
+    grease: Random | None = None,
 ) -> GroupInfo:
-    """Make and sign the GroupInfo of a state's epoch (CC-08, WL-29)."""
+    """Make and sign the GroupInfo of a state's epoch (CC-08, WL-29); with `grease`, one extension of it means nothing."""
     public = state.public
     listed = list(extensions)
+    if grease is not None:
+        listed.append(grease_extension(grease))
     if with_external_pub:
         pair = external_key_pair(public.suite, state.secrets.external_secret)
         listed.append(make_extension(ExtensionType.EXTERNAL_PUB, ExternalPub(pair.public_key)))
@@ -147,7 +151,7 @@ def join(
     group_info = decode(GroupInfo, suite.aead_open(key, nonce, b"", welcome.encrypted_group_info))  # WL-07
     context, own_leaf = group_info.group_context, bundle.key_package.leaf_node
     check_group_id(context.group_id, options.open_groups, predecessor)
-    check_leaf_support(own_leaf, context.extensions)  # WL-21, WL-24
+    check_own_support(own_leaf, context.extensions)  # WL-21, WL-24
     public = _follow(suite, group_info, ratchet_tree, options)
     if predecessor is not None:
         check_successor(options.policy, predecessor, public)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dmls.errors import CodecError, DecryptionError, InvalidCommitError, InvalidWelcomeError, UsageError
 from dmls.ids import LeafIndex, NodeIndex
 from dmls.mls.codec import Lazy, encode_length
-from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, KeyPair
 from dmls.mls.messages.commit import HPKECiphertext, UpdatePath, UpdatePathNode
@@ -93,8 +93,8 @@ def stage_path(tree: RatchetTree, sender: LeafIndex, make_leaf: Callable[[bytes,
     """
     suite = tree.suite
     copath = tree.filtered_copath(sender)
-    leaf_keys = suite.derive_key_pair(random(suite.hash_size))  # UP-02
-    secret = Secret(random(suite.hash_size))
+    leaf_keys = suite.derive_key_pair(draw(random, suite.hash_size))  # UP-02
+    secret = Secret(draw(random, suite.hash_size))
     path_secrets = [secret]
     for _ in copath[1:]:
         secret = suite.derive_secret(secret, "path")  # UP-01

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["ABILITIES", "FOREIGN", "LACKS", "can", "peers_that"]
+__all__ = ["ABILITIES", "FOREIGN", "LACKS", "SUITES", "can", "peers_that"]
 
 ABILITIES: Mapping[str, str] = MappingProxyType(
     {
@@ -97,6 +97,11 @@ LACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 """Per implementation, the abilities that it lacks, and why."""
+
+SUITES: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"mls-rs": (1,), "gbp-stack": (1,), "ts-mls": (1, 2, 3, 4, 5, 6, 7), "core-crypto": (1, 2, 3, 5, 7)}
+)
+"""The cipher suites of the others. The bindings of mls-rs and OpenMLS fix suite 1; core-crypto has no X448."""
 
 FOREIGN = tuple(name for name in LACKS if name != "dmls")
 """The implementations that nobody here wrote."""

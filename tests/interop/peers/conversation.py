@@ -21,7 +21,7 @@ from dmls.mls.messages.message import MLSMessage
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from tests.interop.peers.abilities import can
 from tests.interop.peers.drivers.json_lines import Answer
-from tests.interop.peers.peer import Peer
+from tests.interop.peers.peer import Peer, PeerError
 
 __all__ = ["Conversation", "Member", "Proposal", "Waiting", "make_member"]
 
@@ -49,7 +49,11 @@ class Member:
 
     def ask(self, command: str, **fields: object) -> Answer:
         """Run a command on this member's view of the group."""
-        return self.peer.call(command, group=self.group, **fields)
+        try:
+            return self.peer.call(command, group=self.group, **fields)
+        except PeerError as error:
+            error.add_note(f"asked was {self}")
+            raise
 
     def make_key_package(self) -> str:
         """Return a fresh key package, an MLSMessage in hex."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.peers import installed, peer
-from tests.interop.peers.abilities import ABILITIES, LACKS
+from tests.interop.peers.abilities import ABILITIES, LACKS, SUITES
 from tests.interop.peers.conftest import Peers
 from tests.interop.peers.conversation import make_member
 from tests.interop.peers.peer import PeerError, PeerProcess
@@ -25,6 +25,7 @@ def test_a_driver_lists_what_the_table_does_not_say_it_lacks(peers: Peers, name:
     told = peers[name].call("hello")
     assert told["implementation"] == name
     assert set(told["abilities"]) == ABILITIES.keys() - LACKS[name].keys()
+    assert tuple(told["suites"]) == SUITES.get(name, (1, 2, 3, 4, 5, 6, 7))
 
 
 @pytest.mark.parametrize("name", installed.NAMES)

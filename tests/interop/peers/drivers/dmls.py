@@ -30,7 +30,7 @@ from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, Re
 from dmls.mls.messages.registry import ProtocolVersion, WireFormat
 from dmls.mls.messages.welcome import Welcome
 from tests.interop.peers.drivers.json_lines import Answer, Commands, serve
-from tests.support.groups import Party, fresh_update
+from tests.support.groups import Party, Store, fresh_update
 
 T = TypeVar("T")
 
@@ -231,6 +231,12 @@ class DMLSCommands(Commands):
             "epoch_authenticator": state.secrets.epoch_authenticator.hex(),
             "exported": export_secret(state, "exporter", b"", 32).hex(),
         }
+
+    def do_reload(self, group: str) -> Answer:
+        """Write the state and go on with what is read back."""
+        party = self.groups[group].party
+        party.state = Store().revive(party.state)
+        return {}
 
     def _enter(self, client: str, step: Any) -> Answer:
         device, handle = self.devices[client], str(next(self.numbers))

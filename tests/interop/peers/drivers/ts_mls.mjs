@@ -3,9 +3,11 @@
 // Quirks of the library that are got round here (docs/peers.md tells more):
 // - external_pub holds the bare key, without the length that RFC 9420, Section 12.4.3.2 puts in front. Made and read in the
 //   form of the RFC here.
+// - It makes signature keys on the NIST curves in compressed form; Section 5.1.1 wants uncompressed points. Turned round here.
 // - An Update proposal has to be made by hand, and its private key put into the state before the commit that carries it.
 // - A commit of GroupContextExtensions alone gets no path, which Section 12.4 demands. Nothing can be done about it here.
 import { readFileSync } from "node:fs"
+import { p256, p384, p521 } from "@noble/curves/nist.js"
 import * as mls from "ts-mls"
 import { createGroupInfo, createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js"
 import { decodeRatchetTree, ratchetTreeEncoder } from "ts-mls/ratchetTree.js"
@@ -18,6 +20,7 @@ import { varLenDataEncoder } from "ts-mls/codec/variableLength.js"
 import { bytes, hex, serve } from "./json_lines.mjs"
 
 const SUITES = [1, 2, 3, 4, 5, 6, 7]
+const CURVES = { 2: p256, 5: p521, 7: p384 }
 const ABILITIES = [
   "send_public send_private read_public read_private empty_commit several_proposals propose propose_update",
   "references messages far_out_of_order authenticated_data tree_out_of_band external_join group_info psk",
@@ -54,6 +57,12 @@ function config() {
   }
 }
 
+async function makeSignatureKeys(suite) {
+  const keys = await (await implementation(suite)).signature.keygen()
+  const curve = CURVES[suite]
+  return curve === undefined ? keys : { ...keys, publicKey: curve.Point.fromBytes(keys.publicKey).toBytes(false) }
+}
+
 async function makeKeyPackage(client) {
   const now = BigInt(Math.floor(Date.now() / 1000))
   const lifetime = { notBefore: now - 3600n, notAfter: now + 28n * 86400n }
@@ -85,7 +94,7 @@ async function makeUpdate(group, suite) {
   }
   const signature = await signWithLabel(client.keys.signKey, "LeafNodeTBS", encode(leafNodeTBSEncoder)(unsigned), suite.signature)
   const { groupId: _group, leafIndex: _leaf, ...leafNode } = unsigned
-  group.update = await suite.hpke.exportPrivateKey(pair.privateKey)
+  group.update = { publicKey: hex(unsigned.hpkePublicKey), privateKey: await suite.hpke.exportPrivateKey(pair.privateKey) }
   return { ...leafNode, signature }
 }
 
@@ -124,16 +133,19 @@ async function process(group, message, suite) {
   throw new Error(`no way to process ${message.wireformat}`)
 }
 
-// A commit may or may not carry the own Update that waits: the state that can read it is the right one.
+// A commit may or may not carry the own Update that waits: the leaf that it leads to tells.
 async function processWithUpdate(group, message, suite) {
-  const before = group.state
+  const { state: before, update } = group
+  const index = before.privatePath.leafIndex
   try {
-    group.state = { ...before, privatePath: updateLeafKey(before.privatePath, group.update) }
-    return await process(group, message, suite)
+    group.state = { ...before, privatePath: updateLeafKey(before.privatePath, update.privateKey) }
+    const outcome = await process(group, message, suite)
+    if (hex(outcome.newState.ratchetTree[2 * index].leaf.hpkePublicKey) === update.publicKey) return outcome
   } catch {
-    group.state = before
-    return await process(group, message, suite)
+    // It does not carry it.
   }
+  group.state = before
+  return await process(group, message, suite)
 }
 
 const commands = {
@@ -142,8 +154,9 @@ const commands = {
     return { implementation: "ts-mls", version, suites: SUITES, abilities: ABILITIES }
   },
 
-  async client({ client, identity, suite, handshake, tree_extension, extensions: known }) {
-    const keys = await (await implementation(suite)).signature.keygen()
+  // `as_it_is`: leave the signature key as the library makes it.
+  async client({ client, identity, suite, handshake, tree_extension, extensions: known, as_it_is }) {
+    const keys = as_it_is ? await (await implementation(suite)).signature.keygen() : await makeSignatureKeys(suite)
     const capabilities = { versions: ["mls10"], ciphersuites: [suiteName(suite)], extensions: known ?? [], proposals: [], credentials: ["basic", "x509"] }
     clients[client] = { identity: bytes(identity), suite, handshake, tree: tree_extension ?? true, keys, capabilities, psks: {}, keyPackages: [] }
     return { signature_key: hex(keys.publicKey) }
@@ -263,7 +276,8 @@ const commands = {
     return { group_info: wrap("mls_group_info", "groupInfo", info) }
   },
 
-  async own_group_info({ group: handle }) {
+  // As the library makes it.
+  async group_info_as_it_is({ group: handle }) {
     const { state, client } = groups[handle]
     const info = await mls.createGroupInfoWithExternalPubAndRatchetTree(state, [], await implementation(client.suite))
     return { group_info: wrap("mls_group_info", "groupInfo", info) }

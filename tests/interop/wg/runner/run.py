@@ -25,6 +25,8 @@ Response = TypeVar("Response", bound=Message)
 
 _KEPT_CALLS = 20
 
+_SILENCE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+
 
 class StepError(Exception):
     """A step failed: a call did, or what came back is wrong."""
@@ -95,6 +97,7 @@ class Run:
     """What each step left behind, by its number."""
     calls: deque[Call] = field(init=False)
     _given: dict[tuple[str, int], str] = field(default_factory=dict)
+    _silent: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.calls = deque(maxlen=None if self.keep_calls else _KEPT_CALLS)
@@ -111,6 +114,8 @@ class Run:
         try:
             response = getattr(peer.stub, rpc)(request, timeout=self.deadline)
         except grpc.RpcError as error:
+            if error.code() in _SILENCE:
+                self._silent.add(peer.address)
             text = f"{error.code().name}: {error.details()}"
             self.calls.append(Call(actor, rpc, request, None, text))
             raise StepError(f"{rpc} at {actor} ({peer.name}): {text}") from error
@@ -135,8 +140,11 @@ class Run:
         self._given[self.peers[actor].address, state_id] = actor
 
     def forget(self, actor: str, state_id: int) -> None:
-        """Let a server forget a state; one that has forgotten it by itself is no failure."""
-        self._given.pop((self.peers[actor].address, state_id), None)
+        """Let a server forget a state. One that has forgotten it by itself is no failure; one that is gone is not asked."""
+        address = self.peers[actor].address
+        self._given.pop((address, state_id), None)
+        if address in self._silent:
+            return
         try:
             self.call(actor, "Free", FreeRequest(state_id=state_id), FreeResponse)
         except StepError:

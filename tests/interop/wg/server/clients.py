@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,14 +10,12 @@ from typing import TypeVar
 from dmls.errors import InvalidArgumentError
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite
-from dmls.mls.group.leaf import Client, KeyPackageBundle, create_key_package, default_capabilities
+from dmls.mls.group.leaf import Client, KeyPackageBundle, add_grease, create_key_package, default_capabilities
 from dmls.mls.group.policy import Limits
 from dmls.mls.group.psks import PSKKeeper
 from dmls.mls.messages.credential import BasicCredential
-from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.leaf_node import Lifetime
 from dmls.mls.messages.message import MLSMessage
-from dmls.mls.messages.registry import GREASE_VALUES
 
 __all__ = ["LIMITS", "NO_PSKS", "PSKHolder", "PendingJoin", "create_client", "lifetime", "now", "open_body"]
 
@@ -45,18 +42,8 @@ def lifetime() -> Lifetime:
 
 def create_client(suite: CipherSuite, identity: bytes) -> Client:
     """Make a client with a fresh signature key. It lists values that stand for nothing (RFC 9420, Section 13.5)."""
-    grease = secrets.choice(sorted(GREASE_VALUES))
-    capabilities = default_capabilities(
-        [*(known.id for known in CIPHER_SUITES), grease], extensions=[grease], proposals=[grease], credentials=[1, grease]
-    )
-    pair = suite.generate_signature_key_pair(os.urandom)
-    return Client.load(
-        suite,
-        BasicCredential(identity),
-        pair.private_key,
-        capabilities=capabilities,
-        leaf_extensions=[Extension(grease, b"")],
-    )
+    capabilities = default_capabilities([known.id for known in CIPHER_SUITES])
+    return add_grease(Client.create(suite, BasicCredential(identity), os.urandom, capabilities=capabilities), os.urandom)
 
 
 def open_body(message: bytes, kind: type[T]) -> T:

@@ -20,7 +20,7 @@ from dmls.mls.group.process import ProcessedCommit, open_message, process_handsh
 from dmls.mls.group.psks import PSKKeeper
 from dmls.mls.group.state import GroupState
 from dmls.mls.group.welcome import make_group_info
-from dmls.mls.messages.commit import Commit, ProposalReference
+from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.leaf_node import UpdateSource
 from dmls.mls.messages.message import ApplicationData, MLSMessage, PrivateMessage, encode_message
 from dmls.mls.messages.proposal import ProposalBody, Update
@@ -130,28 +130,32 @@ class Member(PSKHolder):
         self.state = self._pending.parent
         return self._pending
 
-    def enter_pending(self) -> None:
+    def enter_pending(self, *, closing: bool = False) -> None:
         """Make the epoch of one's own commit the current one.
 
         Raises:
-            StateError: no commit is pending.
+            StateError: no commit is pending, or it does not close the group where it should.
         """
         if self._pending is None:
             raise StateError("no commit is pending")
-        self._enter(self._pending)
+        self._enter(self._pending, closing)
 
-    def process(self, proposals: Sequence[bytes], commit: bytes) -> None:
-        """Take proposals and then a commit in, and enter its epoch. Whatever one had pending is void."""
+    def process(self, proposals: Sequence[bytes], commit: bytes, *, closing: bool = False) -> None:
+        """Take proposals and then a commit in, and enter its epoch. Whatever one had pending is void.
+
+        Raises:
+            StateError: the commit does not close the group where it should.
+        """
         if self._pending is not None and commit == self._pending.message:
-            self._enter(self._pending)
+            self._enter(self._pending, closing)
             return
         self.learn(proposals)
         content, after = open_message(self.state, decode(MLSMessage, commit))
-        if not isinstance(content.content.content, Commit):
-            raise InvalidArgumentError("not a commit")
-        self._enter(process_handshake(after, content, self._ring.keys, psks=self.psks, now=now(), limits=LIMITS))
+        self._enter(process_handshake(after, content, self._ring.keys, psks=self.psks, now=now(), limits=LIMITS), closing)
 
-    def _enter(self, step: StagedCommit | ProcessedCommit) -> None:
+    def _enter(self, step: StagedCommit | ProcessedCommit, closing: bool) -> None:
+        if closing and step.state.closed_by is None:
+            raise StateError("the commit does not close the group")
         self._past[step.parent.public.context.epoch] = step.parent
         for epoch in sorted(self._past)[:-_KEPT_EPOCHS]:
             del self._past[epoch]

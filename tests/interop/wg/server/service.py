@@ -233,11 +233,11 @@ class Service(MLSClientServicer):
     def HandlePendingReInitCommit(
         self, request: pb.HandlePendingCommitRequest, context: Context
     ) -> pb.HandleReInitCommitResponse:
-        self._member(request.state_id).enter_pending()
+        self._member(request.state_id).enter_pending(closing=True)
         return self._close(request.state_id)
 
     def HandleReInitCommit(self, request: pb.HandleCommitRequest, context: Context) -> pb.HandleReInitCommitResponse:
-        self._member(request.state_id).process(request.proposal, request.commit)
+        self._member(request.state_id).process(request.proposal, request.commit, closing=True)
         return self._close(request.state_id)
 
     def _show(self, founded: Founded) -> pb.CreateSubgroupResponse:
