@@ -21,7 +21,7 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         source = Path(self.path).read_text(encoding="utf-8")
-        return compile(mutate(source, self.mutant.path, self.mutant.number), self.path, "exec", dont_inherit=True)
+        return compile(mutate(source, self.mutant), self.path, "exec", dont_inherit=True)
 
 
 class _Finder(MetaPathFinder):

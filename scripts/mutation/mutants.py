@@ -144,10 +144,16 @@ def mutants_in(source: str, path: str) -> list[Mutant]:
     return [mutant for mutant, _ in _Sites(source, path).found]
 
 
-def mutate(source: str, path: str, number: int) -> ast.Module:
-    """Return the tree of a module with one of its mutants applied."""
-    sites = _Sites(source, path)
-    sites.found[number][1]()
+def mutate(source: str, mutant: Mutant) -> ast.Module:
+    """Return the tree of a module with one of its mutants applied.
+
+    Raises:
+        RuntimeError: the module has changed since its mutants were listed.
+    """
+    sites = _Sites(source, mutant.path)
+    if mutant not in (found for found, _ in sites.found):
+        raise RuntimeError(f"{mutant.path} has changed")
+    sites.found[mutant.number][1]()
     return ast.fix_missing_locations(sites.tree)
 
 

@@ -23,7 +23,7 @@ def _conditions(condition: str) -> list[str]:
     source = _CHECK.format(condition)
     mutants = mutants_in(source, "m.py")
     assert {mutant.rule for mutant in mutants} == {"LN-02"}
-    trees = [mutate(source, "m.py", mutant.number) for mutant in mutants]
+    trees = [mutate(source, mutant) for mutant in mutants]
     return [ast.unparse(node.test) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.If)]
 
 
@@ -54,7 +54,13 @@ def test_every_reason_to_refuse_is_taken_away_by_itself(condition: str, mutants:
 )
 def test_a_raise_or_a_call_is_left_out(source: str, mutant: str) -> None:
     (found,) = mutants_in(source, "m.py")
-    assert ast.unparse(mutate(source, "m.py", found.number)) == mutant
+    assert ast.unparse(mutate(source, found)) == mutant
+
+
+def test_a_module_that_has_changed_since_is_not_mutated() -> None:
+    (found,) = mutants_in("check(x, 'LN-02')", "m.py")
+    with pytest.raises(RuntimeError, match=r"m\.py has changed"):
+        mutate("f()\ncheck(x, 'LN-02')", found)
 
 
 def test_every_check_mark_has_a_mutant() -> None:
