@@ -23,8 +23,8 @@ _FENCED = re.compile(r"(?ms)^```sh\n(.*?)^```")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
-_PROGRAMS = {"make", "dmls", ".venv/bin/dmls"}
 _PYTHON = ".venv/bin/python"
+_PROGRAMS = {"make", "dmls", ".venv/bin/dmls", _PYTHON}
 
 
 def _documents() -> list[Path]:
@@ -63,10 +63,10 @@ def _wrong(command: list[str]) -> list[str]:
     program, *arguments = command
     if program == "make":
         return _wrong_make(arguments)
-    if program == _PYTHON and arguments[:1] == ["-m"]:
-        return _wrong_module(*arguments[1:])
     if program not in _PROGRAMS:
         return [f"no test covers {program}"]
+    if program == _PYTHON:
+        return _wrong_module(arguments)
     subcommand = [argument for argument in arguments[:1] if not argument.startswith("-")]
     try:
         shown = _help(*subcommand)
@@ -80,12 +80,13 @@ def _wrong_options(arguments: Sequence[str], shown: str) -> list[str]:
     return [f"no such option: {option}" for option in options if not re.search(rf"{option}\b", shown)]
 
 
-def _wrong_module(module: str, *arguments: str) -> list[str]:
-    try:
-        shown = _help_of(sys.executable, "-m", module)
-    except subprocess.CalledProcessError:
+def _wrong_module(arguments: list[str]) -> list[str]:
+    option, module, *others = arguments
+    path = ROOT.joinpath(*module.split("."))
+    source = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    if option != "-m" or not source.is_file() or '__name__ == "__main__"' not in source.read_text():
         return [f"no such program: {module}"]
-    return _wrong_options(arguments, shown)
+    return _wrong_options(others, _help_of(sys.executable, "-m", module)) if others else []
 
 
 def _wrong_make(arguments: list[str]) -> list[str]:
@@ -120,7 +121,8 @@ def test_a_documented_command_exists(command: str, document: str) -> None:
         (".venv/bin/dmls fly", "no such subcommand: ['fly']"),
         ("dmls demo --never-heard-of", "no such option: --never-heard-of"),
         (".venv/bin/python -m tests.interop.wg.server --fly", "no such option: --fly"),
-        (".venv/bin/python -m tests.fly", "no such program: tests.fly"),
+        (".venv/bin/python -m tests.architecture.test_tree", "no such program: tests.architecture.test_tree"),
+        (".venv/bin/python -m tests.nowhere", "no such program: tests.nowhere"),
         ("curl example.org", "no test covers curl"),
     ],
 )
