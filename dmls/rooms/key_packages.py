@@ -17,8 +17,8 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.group.leaf import KeyPackageBundle, create_key_package
-from dmls.mls.group.policy import Limits
 from dmls.mls.group.validation import check_key_package
+from dmls.mls.limits import Limits
 from dmls.mls.messages.extensions import LAST_RESORT, RequiredCapabilities
 from dmls.mls.messages.key_package import KeyPackage, is_last_resort, key_package_ref
 from dmls.mls.messages.leaf_node import Capabilities, Lifetime

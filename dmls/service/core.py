@@ -13,7 +13,7 @@ from devicestore.devices import Custody
 from devicestore.errors import NotFound
 from devicestore.meta import Identity
 from dmls.ids import RoomId, ServerName
-from dmls.mls.group.policy import Limits as GroupLimits
+from dmls.mls.limits import Limits as GroupLimits
 from dmls.rooms.keeper import Keeper
 from dmls.service.limits import Limits
 

@@ -15,7 +15,7 @@ from dmls.mls.codec import MAX_ELEMENTS, MAX_VECTOR, Lazy, decode, decode_as, en
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.framing.private_message import SenderData
 from dmls.mls.group.follower import follow
-from dmls.mls.group.policy import DEFAULT_LIMITS
+from dmls.mls.limits import DEFAULT_LIMITS
 from dmls.mls.messages.commit import Commit, HPKECiphertext, ProposalReference, UpdatePathNode
 from dmls.mls.messages.credential import X509Credential
 from dmls.mls.messages.extensions import Extension
@@ -33,7 +33,7 @@ from dmls.mls.messages.registry import ExtensionType
 from dmls.mls.messages.welcome import Welcome
 from dmls.mls.schedule.psk import derive_psk_secret
 from dmls.mls.tree.nodes import ParentNode
-from dmls.mls.tree.ratchet_tree import MAX_LEAVES, RatchetTree
+from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import merge_path
 from tests.robustness.attack import seal_private
 from tests.robustness.scene import Scene, make_scene
@@ -161,19 +161,19 @@ def test_a_long_chain_of_certificates_is_refused_at_once(scene: Scene) -> None:
 # Trees
 
 
-@pytest.mark.parametrize("count", [2 * MAX_LEAVES, MILLION, 30 * MILLION])
+@pytest.mark.parametrize("count", [2 * DEFAULT_LIMITS.max_leaves, MILLION, 30 * MILLION])
 def test_blank_nodes_without_end_are_not_visited(count: int) -> None:
     data = encode_opaque(bytes(count))
     refuse_at_once(lambda: RatchetTree.decode(SUITE, data), "ENC-17")
 
 
 def test_blank_nodes_at_the_end_are_refused_at_once() -> None:
-    data = encode_opaque(bytes(2 * MAX_LEAVES - 1))
+    data = encode_opaque(bytes(2 * DEFAULT_LIMITS.max_leaves - 1))
     refuse_at_once(lambda: RatchetTree.decode(SUITE, data), "TR-16")
 
 
 def test_one_leaf_too_many_is_refused_at_once(scene: Scene) -> None:
-    data = tree_of_parts(bytes(2 * MAX_LEAVES), leaf_part(leaf_of(scene)))
+    data = tree_of_parts(bytes(2 * DEFAULT_LIMITS.max_leaves), leaf_part(leaf_of(scene)))
     refuse_at_once(lambda: RatchetTree.decode(SUITE, data), "ENC-17")
     narrow = tree_of_parts(bytes(16), leaf_part(leaf_of(scene)))
     assert RatchetTree.decode(SUITE, narrow).width == 16
@@ -184,9 +184,9 @@ def test_one_leaf_too_many_is_refused_at_once(scene: Scene) -> None:
 def test_a_wide_tree_of_two_members_is_refused_at_once(suite: CipherSuite) -> None:
     scene = make_scene(suite.id)
     leaf = leaf_part(leaf_of(scene))
-    blanks = bytes(2 * MAX_LEAVES - 3)
+    blanks = bytes(2 * DEFAULT_LIMITS.max_leaves - 3)
     tree = tree_of_parts(leaf, blanks, leaf)
-    assert RatchetTree.decode(suite, tree).width == MAX_LEAVES
+    assert RatchetTree.decode(suite, tree).width == DEFAULT_LIMITS.max_leaves
     info = scene.sender.group_info(extensions=(Extension(ExtensionType.RATCHET_TREE, tree),))
     refuse_message(scene, encode_message(info), "WL-11")
     alone = tree_of_parts(leaf)
@@ -197,7 +197,7 @@ def test_a_wide_tree_of_two_members_is_refused_at_once(suite: CipherSuite) -> No
 
 
 def test_a_wide_tree_in_a_welcome_is_refused_at_once(scene: Scene) -> None:
-    tree = tree_of_parts(leaf_part(leaf_of(scene)), bytes(2 * MAX_LEAVES - 3), leaf_part(leaf_of(scene)))
+    tree = tree_of_parts(leaf_part(leaf_of(scene)), bytes(2 * DEFAULT_LIMITS.max_leaves - 3), leaf_part(leaf_of(scene)))
     welcome = decode(MLSMessage, scene.messages["welcome"]).body
     assert isinstance(welcome, Welcome)
 
@@ -212,9 +212,9 @@ def test_a_wide_tree_in_a_welcome_is_refused_at_once(scene: Scene) -> None:
     ("unmerged", "rule"),
     [
         (range(MILLION), "ENC-17"),
-        (range(MAX_LEAVES - 1, -1, -1), "TR-05"),
-        ((0,) * MAX_LEAVES, "TR-05"),
-        (range(MAX_LEAVES), "TR-29"),
+        (range(DEFAULT_LIMITS.max_leaves - 1, -1, -1), "TR-05"),
+        ((0,) * DEFAULT_LIMITS.max_leaves, "TR-05"),
+        (range(DEFAULT_LIMITS.max_leaves), "TR-29"),
         (range(0xFFFF0000, 0xFFFFFFFF), "TR-29"),
     ],
     ids=["a million", "descending", "one leaf", "leaves that are not there", "the highest leaves"],

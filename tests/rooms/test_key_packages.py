@@ -14,7 +14,7 @@ from dmls.forks.graph import Device
 from dmls.ids import DeviceId, UserId
 from dmls.mls.codec import encode
 from dmls.mls.group.leaf import KeyPackageBundle
-from dmls.mls.group.policy import Limits
+from dmls.mls.limits import Limits
 from dmls.mls.messages.extensions import RequiredCapabilities
 from dmls.mls.messages.key_package import is_last_resort
 from dmls.mls.messages.message import encode_message

@@ -16,6 +16,7 @@ from dmls.errors import InvalidArgumentError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, decode_as, encode, encode_as, encode_opaque
 from dmls.mls.crypto.suites import cipher_suite
+from dmls.mls.limits import DEFAULT_LIMITS
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.extensions import Extension, find_extension
@@ -24,7 +25,7 @@ from dmls.mls.messages.key_package import KeyPackage, key_package_ref
 from dmls.mls.messages.leaf_node import LeafNode, Lifetime
 from dmls.mls.messages.message import MLSMessage
 from dmls.mls.messages.registry import ExtensionType
-from dmls.mls.tree.ratchet_tree import MAX_LEAVES, RatchetTree
+from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.tools.inspect.kinds import KINDS, NODES, Inspected, recognise
 from dmls.tools.inspect.position import locate
 from dmls.tools.inspect.rendering import to_json, to_lines
@@ -200,7 +201,7 @@ def test_a_tree_is_drawn_with_its_blanks() -> None:
 
 def test_a_wide_tree_is_drawn_in_few_lines() -> None:
     leaf = b"\x01\x01" + encode(SCENE.parts["leaf node"][1])
-    found = look(encode_opaque(leaf + bytes(2 * MAX_LEAVES - 3) + leaf))
+    found = look(encode_opaque(leaf + bytes(2 * DEFAULT_LIMITS.max_leaves - 3) + leaf))
     assert len(text_of(found).splitlines()) < 80
 
 

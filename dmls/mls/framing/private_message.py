@@ -1,7 +1,7 @@
 """Private framing: signed, then encrypted under a key that is used once (RFC 9420, Section 6.3).
 
 No AEAD key here comes near its usage limit (CRY-17): a content key encrypts one message of less than 2^30 bytes, the key of a
-sender data is made from the ciphertext beside it, and `SecretTreeLimits.max_messages` bounds a sender's messages in an epoch.
+sender data is made from the ciphertext beside it, and `Limits.max_messages` bounds a sender's messages in an epoch.
 """
 
 from __future__ import annotations

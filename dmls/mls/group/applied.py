@@ -15,9 +15,10 @@ from dmls.mls.group.judgement import (
     check_external_senders,
     check_replacement,
 )
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
+from dmls.mls.group.policy import GroupPolicy
 from dmls.mls.group.proposals import ResolvedProposal, bodies_of
 from dmls.mls.group.validation import check_group_extensions, check_key_package, check_leaf_node
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.custom import CustomProposal
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage
@@ -79,7 +80,7 @@ def apply_proposals(
         check_group_extensions(change.extensions)
         check_external_senders(policy, group.suite, change.extensions, group.context.extensions, limits)
         extensions = change.extensions  # PR-13
-    updated = _judge_updates(group, proposals, policy)
+    updated = _judge_updates(group, proposals, policy, limits)
     removed = _find_removed(group, proposals)
     custom = _judge_custom(group, proposals, removed, policy)
     key_packages = [add.key_package for add in bodies_of(proposals, Add)]
@@ -112,14 +113,14 @@ def apply_proposals(
 
 
 def _judge_updates(
-    group: PublicGroup, proposals: Sequence[ResolvedProposal], policy: GroupPolicy
+    group: PublicGroup, proposals: Sequence[ResolvedProposal], policy: GroupPolicy, limits: Limits
 ) -> tuple[tuple[LeafIndex, LeafNode], ...]:
     updated = []
     for item in proposals:
         if not isinstance(item.body, Update) or not isinstance(item.sender, Member):
             continue
         index, leaf = LeafIndex(item.sender.leaf_index), item.body.leaf_node
-        check_leaf_node(group.suite, leaf, UpdateSource)
+        check_leaf_node(group.suite, leaf, UpdateSource, limits=limits)
         check_leaf_signature(group.suite, leaf, group.context.group_id, index)
         replaced = group.tree.member(index)
         if leaf.encryption_key == replaced.encryption_key:

@@ -19,13 +19,14 @@ from dmls.mls.group.applied import AppliedProposals, apply_proposals, check_sign
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_replacement
 from dmls.mls.group.leaf import Client, make_leaf_node
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.policy import GroupPolicy, OpenPolicy, PSKLookup
 from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
 from dmls.mls.group.secrets import collect_psks, derive_child, regular_init, with_init_state
 from dmls.mls.group.state import GroupState, check_signer, own_leaf
 from dmls.mls.group.transition import enter, provisional_context
 from dmls.mls.group.validation import check_group_members, check_leaf_content, check_own_extensions
 from dmls.mls.group.welcome import make_group_info, make_welcome
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_info import GroupInfo
@@ -122,7 +123,7 @@ def create_commit(
         check_own_extensions(applied.extensions)
     staged = None
     if options.force_path or is_path_required(resolved):
-        staged = stage_own_path(group, applied.tree, client, leaf_index, random)
+        staged = stage_own_path(group, applied.tree, client, leaf_index, random, options.limits)
         check_replacement(options.policy, leaf, staged.leaf_node)
     else:
         check_signer(leaf, client.signature_key)
@@ -139,7 +140,14 @@ def create_commit(
     return _finish(state, client, leaf_index, applied, staged, unconfirmed, random, options)
 
 
-def stage_own_path(group: PublicGroup, tree: RatchetTree, client: Client, leaf_index: LeafIndex, random: Random) -> StagedPath:
+def stage_own_path(
+    group: PublicGroup,
+    tree: RatchetTree,
+    client: Client,
+    leaf_index: LeafIndex,
+    random: Random,
+    limits: Limits = DEFAULT_LIMITS,
+) -> StagedPath:
     """Stage the committer's path, and hold its leaf to what others will hold it to (LN-05, LN-06, LN-07, LN-20).
 
     Args:
@@ -148,13 +156,14 @@ def stage_own_path(group: PublicGroup, tree: RatchetTree, client: Client, leaf_i
         client: who commits; its signature key may be new.
         leaf_index: where.
         random: source of the new keys.
+        limits: the bounds to keep.
 
     Raises:
         InvalidLeafNodeError: the client does not fit the group, or its new signature key belongs to another member.
     """
     staged = stage_path(tree, leaf_index, leaf_maker(group, client, leaf_index), random)
     check_signature_key(tree, staged.leaf_node, leaf_index)
-    check_leaf_content(group.suite, staged.leaf_node)
+    check_leaf_content(group.suite, staged.leaf_node, limits=limits)
     return staged
 
 

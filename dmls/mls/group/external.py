@@ -151,7 +151,7 @@ def _stage(
     template = make_unsigned_leaf_node(client, b"", CommitSource(b""))
     check_own_support(template, applied.extensions)
     before, leaf_index = add_joiner(applied.tree, template)
-    staged = stage_own_path(group, before, client, leaf_index, random)
+    staged = stage_own_path(group, before, client, leaf_index, random, options.limits)
     check_joiner(options.policy, group, staged.leaf_node, [leaf for _, leaf in applied.removed])
     check_group_members(staged.tree, applied.extensions, options.limits)
     return staged, leaf_index, before

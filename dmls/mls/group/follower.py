@@ -24,8 +24,9 @@ from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.framing.signing import proposal_ref, verify_content
 from dmls.mls.group.judgement import check_outside_proposal
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy
+from dmls.mls.group.policy import GroupPolicy, OpenPolicy
 from dmls.mls.group.validation import check_group_extensions, check_group_info_extensions, check_group_members
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import ExternalSenders, read_extension
@@ -190,7 +191,7 @@ def cache_proposal(
     return replace(group, proposals=group.proposals.set(ref, CachedProposal(content, body, arrival)))
 
 
-def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> PublicGroup:
+def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree, limits: Limits = DEFAULT_LIMITS) -> PublicGroup:
     """Validate a GroupInfo with its tree and follow the group from there (RFC 9420, Section 12.4.3.1).
 
     Raises:
@@ -205,7 +206,7 @@ def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> Publ
     check_group_info_signature(suite, group_info, tree)
     if tree.tree_hash != context.tree_hash:
         raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")  # TR-19
-    check_group_members(tree, context.extensions)
+    check_group_members(tree, context.extensions, limits)
     validate_tree(tree, context.group_id)  # WL-12, WL-14
     if context.epoch == 0 and (context.confirmed_transcript_hash or tree.width != 1):
         raise InvalidGroupInfoError("a group begins with one leaf and an empty transcript", rule="GC-01")

@@ -19,8 +19,9 @@ from dmls.errors import (
 )
 from dmls.ids import LeafIndex
 from dmls.mls.crypto.suites import CipherSuite
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
+from dmls.mls.group.policy import GroupPolicy
 from dmls.mls.group.validation import check_certificates
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.custom import CustomProposal
 from dmls.mls.messages.extensions import Extension, ExternalSenders, read_extension

@@ -1,9 +1,8 @@
-"""What RFC 9420 leaves to the application: who a credential speaks for, who may do what, and which limits hold."""
+"""What RFC 9420 leaves to the application: who a credential speaks for, and who may do what."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from dmls.ids import LeafIndex
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from dmls.mls.group.follower import PublicGroup
     from dmls.mls.group.proposals import ResolvedProposal
 
-__all__ = ["DEFAULT_LIMITS", "GroupPolicy", "Limits", "OpenPolicy", "PSKLookup"]
+__all__ = ["GroupPolicy", "OpenPolicy", "PSKLookup"]
 
 
 class GroupPolicy(Protocol):
@@ -91,24 +90,3 @@ class PSKLookup(Protocol):
 
     def __call__(self, psk_id: PreSharedKeyID) -> bytes | None:
         """Return the key that `psk_id` names, or None."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds that keep a peer from making a member work without end."""
-
-    max_leaves: int = 65_536
-    max_proposals: int = 16_384
-    max_lifetime: int = 2**64 - 1
-    """Longest allowed not_after - not_before of a key package, in seconds."""
-    clock_skew: int = 3_600
-    """Seconds that another's clock may be off."""
-    max_certificates: int = 10
-    """Certificates in the chain of one credential."""
-    max_certificate_bytes: int = 65_536
-    """Bytes of all of them together."""
-    resumption_psks: int = 32
-    """Epochs whose resumption PSK is kept (KS-13)."""
-
-
-DEFAULT_LIMITS = Limits()

@@ -10,7 +10,7 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.private_message import unprotect_private
 from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.group.follower import cache_proposal, check_epoch, verify_sender
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.policy import GroupPolicy, OpenPolicy, PSKLookup
 from dmls.mls.group.secrets import (
     check_confirmation,
     collect_psks,
@@ -21,6 +21,7 @@ from dmls.mls.group.secrets import (
 )
 from dmls.mls.group.state import GroupState
 from dmls.mls.group.transition import Transition, follow_commit
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, PrivateMessage, PublicMessage
 from dmls.mls.tree.treekem import OpenedPath, open_path
 

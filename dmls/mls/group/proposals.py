@@ -10,8 +10,9 @@ from dmls.errors import InvalidCommitError, InvalidProposalError
 from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_application_rules, check_outside_proposal
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
+from dmls.mls.group.policy import GroupPolicy
 from dmls.mls.group.validation import check_group_extensions
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.message import Member, NewMemberCommit, SenderBody
 from dmls.mls.messages.proposal import (

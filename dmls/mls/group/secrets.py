@@ -10,8 +10,9 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.group.follower import PublicGroup
-from dmls.mls.group.policy import DEFAULT_LIMITS, Limits, PSKLookup
+from dmls.mls.group.policy import PSKLookup
 from dmls.mls.group.state import GroupState, find_psk, open_epoch
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.psk import PreSharedKeyID
 from dmls.mls.schedule.key_schedule import (
     InitState,

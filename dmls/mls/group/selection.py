@@ -8,9 +8,10 @@ from dmls.errors import CodecError, CryptoError, LimitError, ValidationError
 from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.group.applied import apply_proposals
 from dmls.mls.group.follower import CachedProposal, PublicGroup
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.policy import GroupPolicy, OpenPolicy, PSKLookup
 from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
 from dmls.mls.group.validation import check_group_members
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.message import Member
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, PreSharedKey, ReInit, Remove, Update

@@ -7,7 +7,6 @@ commit changed; private keys are kept in the key ring.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from operator import attrgetter
 
 from immutables import Map
@@ -19,6 +18,7 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.follower import PublicGroup, cache_proposal
 from dmls.mls.group.state import GroupState
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.message import AuthenticatedContent
 from dmls.mls.messages.proposal import ReInit
@@ -80,14 +80,16 @@ def _save_public(group: PublicGroup) -> _SavedPublic:
     )
 
 
-def _load_public(saved: _SavedPublic, load: Callable[[int, bytes, int], RatchetTree]) -> PublicGroup:
+def _load_public(saved: _SavedPublic, load: Callable[[int, bytes, int], RatchetTree], limits: Limits) -> PublicGroup:
     if saved.version != _VERSION:
         raise UsageError(f"saved state of format {saved.version}, expected {_VERSION}")
     context = saved.context
     tree = load(context.cipher_suite, context.tree_hash, saved.width)
     suite = cipher_suite(context.cipher_suite)
     group = PublicGroup(suite, context, tree, saved.interim_transcript_hash, saved.confirmation_tag)
-    return reduce(cache_proposal, saved.proposals, group)
+    for content in saved.proposals:
+        group = cache_proposal(group, content, limits)
+    return group
 
 
 def encode_public(group: PublicGroup) -> bytes:
@@ -95,13 +97,13 @@ def encode_public(group: PublicGroup) -> bytes:
     return encode(_save_public(group))
 
 
-def decode_public(data: bytes, load: Callable[[int, bytes, int], RatchetTree]) -> PublicGroup:
+def decode_public(data: bytes, load: Callable[[int, bytes, int], RatchetTree], limits: Limits = DEFAULT_LIMITS) -> PublicGroup:
     """Decode a followed epoch; `load(suite, tree_hash, width)` finds its tree.
 
     Raises:
         CodecError, UsageError: not written by `encode_public`.
     """
-    return _load_public(decode(_SavedPublic, data), load)
+    return _load_public(decode(_SavedPublic, data), load, limits)
 
 
 def encode_state(state: GroupState) -> bytes:
@@ -128,14 +130,16 @@ def encode_state(state: GroupState) -> bytes:
     )
 
 
-def decode_state(data: bytes, rule: InitSecretRule, load: Callable[[int, bytes, int], RatchetTree]) -> GroupState:
-    """Decode a member's state; `load(suite, tree_hash, width)` finds its tree.
+def decode_state(
+    data: bytes, rule: InitSecretRule, load: Callable[[int, bytes, int], RatchetTree], limits: Limits = DEFAULT_LIMITS
+) -> GroupState:
+    """Decode a member's state; `load(suite, tree_hash, width)` finds its tree. Keys of messages beyond `limits` are dropped.
 
     Raises:
         CodecError, UsageError: not written by `encode_state`.
     """
     saved = decode(_SavedState, data)
-    public = _load_public(saved.public, load)
+    public = _load_public(saved.public, load, limits)
     kept = saved.secrets
     secrets = EpochSecrets(
         sender_data_secret=Secret(kept.sender_data_secret),
@@ -152,7 +156,7 @@ def decode_state(data: bytes, rule: InitSecretRule, load: Callable[[int, bytes, 
         rule,
         rule.decode_state(public.suite, saved.init_state),
         secrets,
-        SecretTree.decode(public.suite, saved.secret_tree),
+        SecretTree.decode(public.suite, saved.secret_tree, limits),
         frozenset(LeafIndex(leaf) for leaf in saved.own_leaves),
         Map({entry.epoch: Secret(entry.psk) for entry in saved.resumption_psks}),
         saved.closed_by,

@@ -20,7 +20,7 @@ from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_external_senders
 from dmls.mls.group.leaf import Client, make_leaf_node
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy
+from dmls.mls.group.policy import GroupPolicy, OpenPolicy
 from dmls.mls.group.validation import (
     check_group_members,
     check_leaf_node,
@@ -28,6 +28,7 @@ from dmls.mls.group.validation import (
     check_own_support,
     check_suite_choice,
 )
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.key_package import KeyPackage
@@ -107,7 +108,7 @@ def open_epoch(
     """Derive a member's state from the epoch secret; nothing keeps the epoch secret (RFC 9420, Section 8; ST-06)."""
     suite = public.suite
     secrets = derive_epoch_secrets(suite, epoch_secret)
-    tree = SecretTree.create(suite, secrets.encryption_secret, public.tree.width)
+    tree = SecretTree.create(suite, secrets.encryption_secret, public.tree.width, limits)
     psks = remember_resumption_psk(resumption_psks, public.context.epoch, secrets.resumption_psk, limits)  # KS-13
     return GroupState(
         public, rule, rule.open_epoch(suite, epoch_secret), secrets.without_encryption_secret(), tree, own_leaves, psks
@@ -134,6 +135,7 @@ def create_group(
     invitees: Sequence[KeyPackage] = (),
     preferred_suites: Sequence[int] = (),
     policy: GroupPolicy = OpenPolicy(),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> CreatedGroup:
     """Create a group of one member at epoch 0 (RFC 9420, Section 11).
 
@@ -148,6 +150,7 @@ def create_group(
         invitees: key packages of those who will be added first.
         preferred_suites: the creator's ranking, best first.
         policy: asked about external senders.
+        limits: the bounds to keep.
 
     Raises:
         InvalidLeafNodeError, InvalidGroupInfoError: the creator does not support its own group (GC-04), or the application
@@ -155,19 +158,19 @@ def create_group(
         InvalidKeyPackageError: creator and invitees could use a better cipher suite, or not all can use this one (GC-03).
     """
     check_own_extensions(extensions)
-    check_external_senders(policy, suite, extensions)
+    check_external_senders(policy, suite, extensions, limits=limits)
     pair = suite.derive_key_pair(draw(random, suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
-    check_leaf_node(suite, leaf, Lifetime)
+    check_leaf_node(suite, leaf, Lifetime, limits=limits)
     check_own_support(leaf, extensions)
     members = [client.capabilities, *(invitee.leaf_node.capabilities for invitee in invitees)]
     check_suite_choice(suite, members, preferred_suites)
     tree = RatchetTree.create(suite, leaf)
-    check_group_members(tree, extensions)  # GC-04
+    check_group_members(tree, extensions, limits)  # GC-04
     context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))
     public = PublicGroup(suite, context, tree, b"", b"")
     epoch_secret = Secret(draw(random, suite.hash_size))
-    state = open_epoch(public, rule, epoch_secret, frozenset({LeafIndex(0)}))
+    state = open_epoch(public, rule, epoch_secret, frozenset({LeafIndex(0)}), limits=limits)
     tag = confirmation_tag(suite, state.secrets.confirmation_key, b"")
     interim = interim_transcript_hash(suite, b"", tag)  # GC-02
     confirmed = replace(public, interim_transcript_hash=interim, confirmation_tag=tag)

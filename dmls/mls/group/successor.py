@@ -135,7 +135,9 @@ def _found(
         suite.check_signature_key(client.signature_key)
     except CryptoError as error:
         raise InvalidLeafNodeError("the client's signature key is none of the new cipher suite", rule="RB-09") from error
-    created = create_group(suite, group_id, client, lifetime, random, extensions=extensions, rule=rule, policy=options.policy)
+    created = create_group(
+        suite, group_id, client, lifetime, random, extensions=extensions, rule=rule, policy=options.policy, limits=options.limits
+    )
     old = predecessor.public.context
     link = name_psk(suite, ResumptionPSK(usage, old.group_id, old.epoch), random)  # RB-08
     key = predecessor.secrets.resumption_psk

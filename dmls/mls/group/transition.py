@@ -16,9 +16,10 @@ from dmls.mls.codec import encode
 from dmls.mls.group.applied import AppliedProposals, apply_proposals, check_signature_key
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import check_joiner, check_replacement
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits
+from dmls.mls.group.policy import GroupPolicy
 from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
 from dmls.mls.group.validation import check_group_members, check_leaf_node
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.commit import Commit, UpdatePath
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
@@ -127,7 +128,7 @@ def follow_commit(
     if path is not None:  # CP-06
         if committer is None:
             before, leaf_index = add_joiner(before, path.leaf_node)
-        tree = _merge_judged_path(group, applied, before, leaf_index, path, policy, is_external=committer is None)
+        tree = _merge_judged_path(group, applied, before, leaf_index, path, policy, limits, is_external=committer is None)
     check_group_members(tree, applied.extensions, limits)  # PR-04, PR-11, PR-12, PL-14, AP-03
     confirmed = confirmed_transcript_hash(group.suite, group.interim_transcript_hash, content)
     return Transition(
@@ -148,11 +149,12 @@ def _merge_judged_path(
     committer: LeafIndex,
     path: UpdatePath,
     policy: GroupPolicy,
+    limits: Limits,
     *,
     is_external: bool,
 ) -> RatchetTree:
     leaf = path.leaf_node
-    check_leaf_node(group.suite, leaf, CommitSource)  # CP-07
+    check_leaf_node(group.suite, leaf, CommitSource, limits=limits)  # CP-07
     check_leaf_signature(group.suite, leaf, group.context.group_id, committer)  # XC-17
     check_signature_key(tree, leaf, committer)
     if is_external:

@@ -17,7 +17,7 @@ from dmls.errors import (
 from dmls.ids import LeafIndex
 from dmls.mls.crypto.certificates import check_chain
 from dmls.mls.crypto.suites import CipherSuite
-from dmls.mls.group.policy import DEFAULT_LIMITS, Limits
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages.credential import BasicCredential, X509Credential, credential_type
 from dmls.mls.messages.custom import Place, find_extension_type

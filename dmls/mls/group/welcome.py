@@ -17,11 +17,12 @@ from dmls.mls.group.applied import AppliedProposals
 from dmls.mls.group.follower import PublicGroup, check_group_info_epoch, check_group_info_signature, follow
 from dmls.mls.group.judgement import check_credential, check_external_senders
 from dmls.mls.group.leaf import Client, KeyPackageBundle
-from dmls.mls.group.policy import DEFAULT_LIMITS, GroupPolicy, Limits, OpenPolicy, PSKLookup
+from dmls.mls.group.policy import GroupPolicy, OpenPolicy, PSKLookup
 from dmls.mls.group.predecessor import check_group_id, check_successor, find_predecessor
 from dmls.mls.group.secrets import ChildEpoch, check_confirmation
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.validation import check_group_info_extensions, check_leaf_content, check_own_support
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import HPKECiphertext
 from dmls.mls.messages.extensions import Extension, ExternalPub, find_extension, make_extension
@@ -231,7 +232,7 @@ def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | Non
         check_group_info_extensions(group_info.extensions)
         check_group_info_signature(suite, group_info, followed.tree)
         return followed
-    public = follow(suite, group_info, choose_tree(suite, group_info, ratchet_tree, options.limits))
+    public = follow(suite, group_info, choose_tree(suite, group_info, ratchet_tree, options.limits), options.limits)
     check_leaves(public, options)  # WL-13
     return public
 

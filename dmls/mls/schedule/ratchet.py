@@ -10,26 +10,12 @@ from dmls.errors import CodecError, ExhaustedError, KeyConsumedError, LimitError
 from dmls.mls.codec import opaque, optional, struct, uint32, uint64, vector
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.limits import Limits
 
-__all__ = ["DEFAULT_LIMITS", "LAST_GENERATION", "MessageKey", "Ratchet", "RatchetRecord", "SecretTreeLimits"]
+__all__ = ["LAST_GENERATION", "MessageKey", "Ratchet", "RatchetRecord"]
 
 LAST_GENERATION = 0xFFFFFFFF
 """Largest generation that SenderData can say."""
-
-
-@dataclass(frozen=True, slots=True)
-class SecretTreeLimits:
-    """Bounds of every ratchet of a secret tree. The first two being equal, no jump forward loses a key."""
-
-    max_forward: int = 1024
-    """Generations that a received message may be ahead of all before it (ST-08)."""
-    max_skipped: int = 1024
-    """Generations behind the newest whose unused keys are kept for late messages (ST-07)."""
-    max_messages: int = 1 << 24
-    """Messages of one sender and kind in one epoch: as many as one AES-GCM key could take, although each has a key of its own."""
-
-
-DEFAULT_LIMITS = SecretTreeLimits()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,7 +57,7 @@ class Ratchet:
         """Whether the key of a generation has not been used or dropped."""
         return self.generation <= generation <= LAST_GENERATION or generation in self.skipped
 
-    def next(self, suite: CipherSuite, limits: SecretTreeLimits) -> tuple[MessageKey, Ratchet]:
+    def next(self, suite: CipherSuite, limits: Limits) -> tuple[MessageKey, Ratchet]:
         """Use the next generation for sending.
 
         Raises:
@@ -84,7 +70,7 @@ class Ratchet:
             raise LimitError("too many messages in one epoch", rule="CRY-17")  # SQ-06
         return self._advance(suite, self.generation, limits)
 
-    def take(self, suite: CipherSuite, generation: int, limits: SecretTreeLimits) -> tuple[MessageKey, Ratchet]:
+    def take(self, suite: CipherSuite, generation: int, limits: Limits) -> tuple[MessageKey, Ratchet]:
         """Use one generation for receiving.
 
         Raises:
@@ -99,7 +85,7 @@ class Ratchet:
         key, nonce = Secret(key_nonce[: suite.key_size]), Secret(key_nonce[suite.key_size :])
         return MessageKey(generation, key, nonce), Ratchet(self.generation, self.secret, self.skipped.delete(generation))
 
-    def _advance(self, suite: CipherSuite, generation: int, limits: SecretTreeLimits) -> tuple[MessageKey, Ratchet]:
+    def _advance(self, suite: CipherSuite, generation: int, limits: Limits) -> tuple[MessageKey, Ratchet]:
         if generation - self.generation > limits.max_forward or generation > LAST_GENERATION:
             raise LimitError("generation is too far ahead", rule="ST-08")
         secret = Secret(b"") if self.secret is None else self.secret
@@ -125,7 +111,7 @@ class Ratchet:
         return RatchetRecord(self.generation, self.secret, skipped)
 
     @classmethod
-    def from_record(cls, suite: CipherSuite, record: RatchetRecord, limits: SecretTreeLimits) -> Ratchet:
+    def from_record(cls, suite: CipherSuite, record: RatchetRecord, limits: Limits) -> Ratchet:
         """Check a stored ratchet and drop what is outside the limits' window.
 
         Raises:

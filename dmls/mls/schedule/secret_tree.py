@@ -16,10 +16,11 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import decode, encode, opaque, struct, uint32, vector
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.registry import ContentType
-from dmls.mls.schedule.ratchet import DEFAULT_LIMITS, MessageKey, Ratchet, RatchetRecord, SecretTreeLimits
+from dmls.mls.schedule.ratchet import MessageKey, Ratchet, RatchetRecord
 
-__all__ = ["DEFAULT_LIMITS", "MessageKey", "SecretTree", "SecretTreeLimits"]
+__all__ = ["MessageKey", "SecretTree"]
 
 _MAX_WIDTH = 1 << 31
 _ROOT = 1
@@ -63,15 +64,13 @@ class SecretTree:
     suite: CipherSuite
     width: int
     """Number of leaves of the epoch's ratchet tree, blank ones included: a power of two (ST-02)."""
-    limits: SecretTreeLimits
+    limits: Limits
     _nodes: Map[int, Secret]
     """Secrets of the topmost nodes below which no ratchet was opened."""
     _ratchets: Map[int, Ratchet]
 
     @classmethod
-    def create(
-        cls, suite: CipherSuite, encryption_secret: Secret, width: int, limits: SecretTreeLimits = DEFAULT_LIMITS
-    ) -> SecretTree:
+    def create(cls, suite: CipherSuite, encryption_secret: Secret, width: int, limits: Limits = DEFAULT_LIMITS) -> SecretTree:
         """Make the tree of an epoch; the encryption secret is to be deleted by the caller (ST-06).
 
         Raises:
@@ -149,7 +148,7 @@ class SecretTree:
         return encode(_TreeRecord(self.width, nodes, ratchets))  # ST-11
 
     @classmethod
-    def decode(cls, suite: CipherSuite, data: bytes, limits: SecretTreeLimits = DEFAULT_LIMITS) -> SecretTree:
+    def decode(cls, suite: CipherSuite, data: bytes, limits: Limits = DEFAULT_LIMITS) -> SecretTree:
         """Read a tree back. Positions, and with them what was used, are those of the tree that was encoded (ST-11).
 
         Raises:

@@ -12,6 +12,7 @@ from itertools import chain, count, islice
 from dmls.errors import InvalidProposalError, UsageError
 from dmls.ids import LeafIndex, NodeIndex
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.limits import DEFAULT_LIMITS
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.tree.hashes import tree_hash
 from dmls.mls.tree.math import leaf_to_node, right
@@ -32,9 +33,9 @@ from dmls.mls.tree.nodes import (
     rewrite,
 )
 from dmls.mls.tree.places import Places, encode_credential
-from dmls.mls.tree.wire import MAX_LEAVES, decode_nodes, encode_nodes
+from dmls.mls.tree.wire import decode_nodes, encode_nodes
 
-__all__ = ["MAX_LEAVES", "RatchetTree"]
+__all__ = ["RatchetTree"]
 
 
 def _no_content(index: NodeIndex, held: ParentNode | None, slots: Sequence[Slot]) -> None:
@@ -74,7 +75,7 @@ class RatchetTree:
         return cls(suite, Leaf.at(LeafIndex(0), leaf_node))  # TR-33
 
     @classmethod
-    def decode(cls, suite: CipherSuite, data: bytes, *, max_leaves: int = MAX_LEAVES) -> RatchetTree:
+    def decode(cls, suite: CipherSuite, data: bytes, *, max_leaves: int = DEFAULT_LIMITS.max_leaves) -> RatchetTree:
         """Decode `optional<Node> ratchet_tree<V>` (RFC 9420, Section 12.4.3.3). The tree is parsed, not verified.
 
         Raises:

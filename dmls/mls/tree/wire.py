@@ -15,10 +15,8 @@ from dmls.mls.tree.hashes import LEAF, PARENT
 from dmls.mls.tree.math import level
 from dmls.mls.tree.nodes import Blank, Leaf, Node, Parent, ParentNode, in_order
 
-__all__ = ["MAX_LEAVES", "check_sorted", "decode_nodes", "encode_nodes"]
+__all__ = ["check_sorted", "decode_nodes", "encode_nodes"]
 
-MAX_LEAVES: Final = 1 << 16
-"""Most leaves in a tree that is taken from outside unless the caller allows more."""
 
 _BLANKS: Final = re.compile(rb"\x00*")
 

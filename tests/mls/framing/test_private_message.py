@@ -22,6 +22,7 @@ from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.framing.padding import no_padding, pad_to_multiple
 from dmls.mls.framing.private_message import SenderData, open_sender_data, protect_private, unprotect_private
 from dmls.mls.framing.signing import verify_content
+from dmls.mls.limits import Limits
 from dmls.mls.messages.message import (
     ApplicationData,
     AuthenticatedContent,
@@ -35,7 +36,7 @@ from dmls.mls.messages.message import (
 )
 from dmls.mls.messages.proposal import Remove
 from dmls.mls.messages.registry import ContentType
-from dmls.mls.schedule.secret_tree import SecretTree, SecretTreeLimits
+from dmls.mls.schedule.secret_tree import SecretTree
 from tests.mls.framing.scene import BODIES, PRIVATE, PUBLIC, SUITES, Scene
 
 SUITE = cipher_suite(1)
@@ -59,7 +60,7 @@ def seal(
     """Encrypt whatever it is told to, as a member could who keeps no rule: genuine keys around a bad content."""
     suite, context = scene.suite, scene.context
     held = LeafIndex(leaf if leaf < 2 else 1)
-    limits = SecretTreeLimits(max_forward=1 << 33) if generation < 5_000 else None
+    limits = Limits(max_forward=1 << 33) if generation < 5_000 else None
     tree = replace(scene.tree, limits=limits) if limits else scene.tree
     key, _ = tree.message_key(held, ratchet or kind, generation if limits else 0)
     head = bytes([len(context.group_id)]) + context.group_id + context.epoch.to_bytes(8, "big") + bytes([kind])

@@ -13,9 +13,9 @@ from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.follower import follow
 from dmls.mls.group.leaf import Client, create_key_package
-from dmls.mls.group.policy import Limits
 from dmls.mls.group.state import create_group
 from dmls.mls.group.validation import check_key_package
+from dmls.mls.limits import Limits
 from dmls.mls.messages.commit import Commit, UpdatePath
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.key_package import KeyPackage

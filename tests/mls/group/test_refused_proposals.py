@@ -14,9 +14,9 @@ from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.applied import apply_proposals
 from dmls.mls.group.follower import cache_proposal, sender_key
-from dmls.mls.group.policy import Limits
 from dmls.mls.group.process import open_message, receive_proposal
 from dmls.mls.group.proposals import ResolvedProposal
+from dmls.mls.limits import Limits
 from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.extensions import Extension, ExternalSender, ExternalSenders, make_extension
 from dmls.mls.messages.key_package import KeyPackage

@@ -14,9 +14,10 @@ from dmls.ids import LeafIndex
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.external_proposal import append_external_sender, propose_as_external_sender, propose_own_addition
 from dmls.mls.group.follower import PublicGroup
-from dmls.mls.group.policy import Limits, OpenPolicy
+from dmls.mls.group.policy import OpenPolicy
 from dmls.mls.group.psks import PSKKeeper, name_psk
 from dmls.mls.group.selection import select_proposals
+from dmls.mls.limits import Limits
 from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.extensions import Extension, ExternalSender, RequiredCapabilities, make_extension
 from dmls.mls.messages.leaf_node import Lifetime

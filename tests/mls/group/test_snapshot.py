@@ -12,9 +12,9 @@ from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.group.application import encrypt
 from dmls.mls.group.keyring import KeyRing
-from dmls.mls.group.policy import Limits
 from dmls.mls.group.process import process_handshake
 from dmls.mls.group.snapshot import decode_public, decode_state, encode_public, encode_state
+from dmls.mls.limits import Limits
 from dmls.mls.messages.message import MLSMessage, PrivateMessage
 from dmls.mls.messages.proposal import ReInit, Remove
 from dmls.mls.messages.registry import WireFormat

@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
-from dmls.mls.group.policy import Limits
 from dmls.mls.group.x509 import X509Policy
+from dmls.mls.limits import Limits
 from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.extensions import ExternalSender, ExternalSenders, make_extension
 from dmls.mls.messages.leaf_node import LeafNode

@@ -13,8 +13,9 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import encode_opaque
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import cipher_suite
+from dmls.mls.limits import Limits
 from dmls.mls.messages.registry import ContentType
-from dmls.mls.schedule.secret_tree import MessageKey, SecretTree, SecretTreeLimits
+from dmls.mls.schedule.secret_tree import MessageKey, SecretTree
 
 SUITE = cipher_suite(1)
 ROOT = Secret(bytes(range(32)))
@@ -27,7 +28,7 @@ def leaf(number: int) -> LeafIndex:
 
 
 def new_tree(width: int = 8, **limits: int) -> SecretTree:
-    return SecretTree.create(SUITE, ROOT, width, SecretTreeLimits(**limits))
+    return SecretTree.create(SUITE, ROOT, width, Limits(**limits))
 
 
 def node_secrets(width: int, number: int) -> list[Secret]:
@@ -173,7 +174,7 @@ def test_the_last_generation_is_refused_at_once() -> None:
 
 @pytest.mark.breaks("ST-08", "ST-09")
 def test_after_the_last_generation_nothing_is_sent_or_received() -> None:
-    tree = SecretTree.decode(SUITE, stored_ratchet(LAST, bytes(32)), SecretTreeLimits(max_messages=1 << 33))
+    tree = SecretTree.decode(SUITE, stored_ratchet(LAST, bytes(32)), Limits(max_messages=1 << 33))
     with pytest.raises(LimitError, match="ST-08"):
         tree.message_key(leaf(0), APPLICATION, LAST + 1)
     key, tree = tree.next_key(leaf(0), APPLICATION)
@@ -270,7 +271,7 @@ def test_keys_and_trees_are_not_printed() -> None:
 class Model:
     """What a ratchet must do, told without one."""
 
-    limits: SecretTreeLimits
+    limits: Limits
     head: int = 0
     used: set[int] = field(default_factory=set)
 
@@ -297,7 +298,7 @@ _EXPECTED = {
 def test_any_order_of_messages_gives_each_key_once_within_the_limits(
     steps: list[tuple[int, ContentType, int, bool]], max_forward: int, max_skipped: int
 ) -> None:
-    limits = SecretTreeLimits(max_forward, max_skipped)
+    limits = Limits(max_forward=max_forward, max_skipped=max_skipped)
     tree = SecretTree.create(SUITE, ROOT, 4, limits)
     models = {place: Model(limits) for place in _EXPECTED}
     for number, kind, generation, stored in steps:
@@ -330,7 +331,7 @@ def test_twenty_messages_arrive_in_any_order(order: list[int]) -> None:
 
 def test_a_smaller_window_applies_to_a_stored_tree() -> None:
     _, tree = new_tree().message_key(leaf(1), APPLICATION, 9)
-    narrow = SecretTree.decode(SUITE, tree.encode(), SecretTreeLimits(max_skipped=2))
+    narrow = SecretTree.decode(SUITE, tree.encode(), Limits(max_skipped=2))
     assert [generation for generation in range(10) if narrow.has_key(leaf(1), APPLICATION, generation)] == [8]
 
 

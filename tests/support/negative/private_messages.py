@@ -12,6 +12,7 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.framing.private_message import SenderData
 from dmls.mls.framing.signing import sign_content
+from dmls.mls.limits import Limits
 from dmls.mls.messages.message import (
     ApplicationData,
     FramedContent,
@@ -23,7 +24,7 @@ from dmls.mls.messages.message import (
 )
 from dmls.mls.messages.proposal import Remove
 from dmls.mls.messages.registry import ContentType, WireFormat
-from dmls.mls.schedule.secret_tree import SecretTree, SecretTreeLimits
+from dmls.mls.schedule.secret_tree import SecretTree
 from tests.support.forge import forge_message
 from tests.support.groups import Party
 from tests.support.negative.deviant import Step, deviant_party, relabelled, wide_kdf_label
@@ -67,7 +68,7 @@ def _seal(
     """Encrypt whatever it is told to, under a key that the sender holds."""
     state = party.state
     context = state.public.context
-    secrets = replace(tree or state.secret_tree, limits=SecretTreeLimits(max_forward=1 << 33))
+    secrets = replace(tree or state.secret_tree, limits=Limits(max_forward=1 << 33))
     key, _ = secrets.message_key(party.leaf, ratchet or kind, generation)
     head = encode_opaque(context.group_id) + context.epoch.to_bytes(8, "big") + bytes((kind,))
     ciphertext = SUITE.aead_seal(key.key, key.nonce, head + encode_opaque(AUTHENTICATED), plaintext)

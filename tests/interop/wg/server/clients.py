@@ -11,8 +11,8 @@ from dmls.errors import InvalidArgumentError
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite
 from dmls.mls.group.leaf import Client, KeyPackageBundle, add_grease, create_key_package, default_capabilities
-from dmls.mls.group.policy import Limits
 from dmls.mls.group.psks import PSKKeeper
+from dmls.mls.limits import Limits
 from dmls.mls.messages.credential import BasicCredential
 from dmls.mls.messages.leaf_node import Lifetime
 from dmls.mls.messages.message import MLSMessage
