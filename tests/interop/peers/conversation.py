@@ -8,7 +8,7 @@ as each implementation shows them.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -23,7 +23,7 @@ from tests.interop.peers.abilities import can
 from tests.interop.peers.drivers.json_lines import Answer
 from tests.interop.peers.peer import Peer, PeerError
 
-__all__ = ["Conversation", "Member", "Proposal", "Waiting", "make_member"]
+__all__ = ["Conversation", "Member", "Proposal", "Waiting", "make_member", "new_group_id"]
 
 _COMPARED = ("group_id", "epoch", "tree_hash", "confirmed_transcript_hash", "epoch_authenticator", "exported")
 _numbers = count(1)
@@ -62,12 +62,19 @@ class Member:
 
 
 def make_member(
-    peer: Peer, *, suite: int = 1, handshake: str = "public", sends_tree: bool = True, extensions: Sequence[int] = ()
+    peer: Peer,
+    *,
+    suite: int = 1,
+    handshake: str = "public",
+    sends_tree: bool = True,
+    extensions: Sequence[int] = (),
+    identity: str | None = None,
 ) -> Member:
-    """Make a client that nobody else has the name of."""
+    """Make a client that nobody else has the name of, nor the identity, unless it is given."""
     number = next(_numbers)
     client = f"client{number}"
-    identity = f"00000000-0000-4000-8000-{number:012d}:{number:x}@example.org".encode().hex()
+    if identity is None:
+        identity = f"00000000-0000-4000-8000-{number:012d}:{number:x}@example.org".encode().hex()
     settings: dict[str, object] = {"suite": suite, "handshake": handshake, "tree_extension": sends_tree}
     if extensions:
         settings["extensions"] = list(extensions)
@@ -78,6 +85,11 @@ def make_member(
         assert isinstance(body, KeyPackage)
         member.signature_key = body.leaf_node.signature_key.hex()
     return member
+
+
+def new_group_id() -> str:
+    """Return a group id (hex) of the length that all take."""
+    return secrets.token_bytes(16).hex()
 
 
 @dataclass
@@ -100,10 +112,27 @@ class Conversation:
     waiting: list[Waiting] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        settings: dict[str, object] = {"extensions": self.extensions} if self.extensions else {}
-        group_id = secrets.token_bytes(16).hex()
-        self.creator.group = self.creator.peer.call("create", client=self.creator.client, group_id=group_id, **settings)["group"]
         self.leaves = [self.creator]
+        if self.creator.group is None:
+            settings: dict[str, object] = {"extensions": self.extensions} if self.extensions else {}
+            created = self.creator.peer.call("create", client=self.creator.client, group_id=new_group_id(), **settings)
+            self.creator.group = created["group"]
+
+    @classmethod
+    def found(cls, how: str, members: Mapping[Member, Member], founder: Member, suite: int = 1, **fields: object) -> Conversation:
+        """Found a group that continues another: `how` is `branch` or `succeed`, `members` its members by who they were there."""
+        heirs = [heir for former, heir in members.items() if former is not founder]
+        key_packages = [heir.make_key_package() for heir in heirs]
+        made = founder.ask(how, client=members[founder].client, key_packages=key_packages, **fields)
+        members[founder].group = made["group"]
+        room = cls(members[founder], suite=suite)
+        for former, heir in members.items():
+            if former is not founder:
+                entry = {"welcome": made["welcome"], "ratchet_tree": made["ratchet_tree"], "of_group": former.group}
+                heir.group = heir.peer.call("join", client=heir.client, **entry)["group"]
+        room._seat(heirs)
+        room.agree()
+        return room
 
     @property
     def members(self) -> list[Member]:

@@ -18,6 +18,7 @@ from dmls.mls.group.commit import StagedCommit
 from dmls.mls.group.follower import follow
 from dmls.mls.group.leaf import default_capabilities
 from dmls.mls.group.state import export_secret
+from dmls.mls.group.successor import create_branch, create_successor
 from dmls.mls.group.welcome import choose_tree
 from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.extensions import Extension
@@ -122,17 +123,18 @@ class DMLSCommands(Commands):
         return {"signature_key": party.client.signature_key.hex()}
 
     def do_key_package(self, client: str) -> Answer:
-        # OpenMLS refuses what begins to be valid in the second it is looked at.
-        lifetime = Lifetime(_now() - _HOUR, _now() + 28 * 24 * _HOUR)
-        return {"key_package": encode_message(self.devices[client].party.key_package(lifetime)).hex()}
+        return {"key_package": encode_message(self.devices[client].party.key_package(_lifetime())).hex()}
 
     def do_create(self, client: str, group_id: str, extensions: list[tuple[int, str]] | None = None) -> Answer:
         return self._enter(client, lambda party: party.create(bytes.fromhex(group_id), extensions=_extensions(extensions)))
 
-    def do_join(self, client: str, welcome: str, ratchet_tree: str | None = None) -> Answer:
+    def do_join(self, client: str, welcome: str, ratchet_tree: str | None = None, of_group: str | None = None) -> Answer:
+        """Join; `of_group` is the group that this one succeeds or branches off."""
         tree = None if ratchet_tree is None else bytes.fromhex(ratchet_tree)
-        find_psk = self.devices[client].find_psk
-        return self._enter(client, lambda party: party.join(_read(welcome, Welcome), tree, psks=find_psk, now=_now()))
+        options: dict[str, Any] = {"psks": self.devices[client].find_psk, "now": _now()}
+        if of_group is not None:
+            options["predecessors"] = (self.groups[of_group].party.state,)
+        return self._enter(client, lambda party: party.join(_read(welcome, Welcome), tree, **options))
 
     def do_commit(
         self,
@@ -209,6 +211,19 @@ class DMLSCommands(Commands):
     def do_group_info(self, group: str, tree: bool = True) -> Answer:
         return {"group_info": encode_message(self.groups[group].party.group_info(with_tree=tree)).hex()}
 
+    def do_branch(self, group: str, client: str, group_id: str, key_packages: list[str]) -> Answer:
+        """Found a branch with some of the members."""
+        party, added = self.groups[group].party, [_read(text, KeyPackage) for text in key_packages]
+        own = self.devices[client].party.client
+        return self._found(client, create_branch(party.state, bytes.fromhex(group_id), own, added, _lifetime(), party.random))
+
+    def do_succeed(self, group: str, client: str, key_packages: list[str]) -> Answer:
+        """Found the successor of a group that a ReInit has closed."""
+        party, added = self.groups[group].party, [_read(text, KeyPackage) for text in key_packages]
+        return self._found(
+            client, create_successor(party.state, self.devices[client].party.client, added, _lifetime(), party.random)
+        )
+
     def do_encrypt(self, group: str, data: str, authenticated_data: str = "") -> Answer:
         party = self.groups[group].party
         return {"message": party.send(bytes.fromhex(data), authenticated_data=bytes.fromhex(authenticated_data)).hex()}
@@ -238,6 +253,12 @@ class DMLSCommands(Commands):
         party.state = Store().revive(party.state)
         return {}
 
+    def _found(self, client: str, staged: StagedCommit) -> Answer:
+        assert staged.welcome is not None
+        tree = staged.state.public.tree.encode().hex()
+        entered = self._enter(client, lambda party: party.enter(staged))
+        return {**entered, "welcome": encode_message(staged.welcome).hex(), "ratchet_tree": tree}
+
     def _enter(self, client: str, step: Any) -> Answer:
         device, handle = self.devices[client], str(next(self.numbers))
         party = copy.copy(device.party)
@@ -248,6 +269,11 @@ class DMLSCommands(Commands):
 
 def _now() -> int:
     return int(time.time())
+
+
+def _lifetime() -> Lifetime:
+    """Return a lifetime that has begun: OpenMLS refuses what begins in the second it is looked at."""
+    return Lifetime(_now() - _HOUR, _now() + 28 * 24 * _HOUR)
 
 
 def _read(text: str, kind: type[T]) -> T:

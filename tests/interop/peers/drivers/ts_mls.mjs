@@ -283,14 +283,14 @@ const commands = {
     return { group_info: wrap("mls_group_info", "groupInfo", info) }
   },
 
-  async branch({ group: handle, group_id, key_packages }) {
-    return await found(groups[handle], key_packages, (state, own, added, suite) =>
+  async branch({ group: handle, client, group_id, key_packages }) {
+    return await found(groups[handle], clients[client], key_packages, (state, own, added, suite) =>
       mls.branchGroup(state, own.publicPackage, own.privatePackage, added, bytes(group_id), suite),
     )
   },
 
-  async reinit({ group: handle, key_packages }) {
-    return await found(groups[handle], key_packages, (state, own, added) => {
+  async succeed({ group: handle, client, key_packages }) {
+    return await found(groups[handle], clients[client], key_packages, (state, own, added) => {
       const { groupId, cipherSuite, extensions: list } = state.groupActiveState.reinit
       return mls.reinitCreateNewGroup(state, own.publicPackage, own.privatePackage, added, groupId, cipherSuite, list)
     })
@@ -345,13 +345,13 @@ function lengthFirst(suite, importPrefixed) {
   }
 }
 
-async function found(group, keyPackages, make) {
-  const suite = await implementation(group.client.suite)
-  const own = await makeKeyPackage(group.client)
+async function found(group, client, keyPackages, make) {
+  const suite = await implementation(client.suite)
+  const own = await makeKeyPackage(client)
   const added = keyPackages.map((text) => read(text).keyPackage)
   const made = await make(group.state, own, added, suite)
   const welcome = wrap("mls_welcome", "welcome", made.welcome)
-  return { ...enter(group.client, made.newState), welcome, ratchet_tree: encodeTree(made.newState.ratchetTree) }
+  return { ...enter(client, made.newState), welcome, ratchet_tree: encodeTree(made.newState.ratchetTree) }
 }
 
 await serve(commands)
