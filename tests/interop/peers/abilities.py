@@ -21,6 +21,7 @@ ABILITIES: Mapping[str, str] = MappingProxyType(
         "propose": "proposes additions and removals for others to commit",
         "propose_update": "proposes a new leaf of its own",
         "references": "remembers proposals and takes commits that refer to them",
+        "outside_proposals": "remembers proposals of clients that ask to be added",
         "messages": "sends and reads application data",
         "far_out_of_order": "reads messages more than one place out of order",
         "authenticated_data": "sends authenticated data",
@@ -45,6 +46,7 @@ LACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "mls-rs": {
             "send_private": "the binding always sends PublicMessages",
             "propose_update": "not in the binding",
+            "outside_proposals": "the binding fails on their senders",
             "authenticated_data": "not in the binding",
             "external_join": "not in the binding",
             "group_info": "not in the binding",
@@ -62,6 +64,7 @@ LACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "propose": "not in the binding",
             "propose_update": "not in the binding",
             "references": "the binding reads proposals and forgets them: the commit fails with MissingProposal",
+            "outside_proposals": "the binding reads proposals and forgets them",
             "messages": "not in the binding",
             "far_out_of_order": "has no messages",
             "authenticated_data": "has no messages",

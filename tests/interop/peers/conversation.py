@@ -166,6 +166,13 @@ class Conversation:
             assert member.ask("process", message=message)["type"] == "proposal", member
         self.waiting.append(Waiting(proposer, sent.proposal, sent.subject))
 
+    def hear(self, message: str, proposal: Waiting | Proposal) -> None:
+        """Let everybody remember a proposal from outside."""
+        heard = proposal if isinstance(proposal, Waiting) else Waiting(self.creator, proposal)
+        for member in self.members:
+            assert member.ask("process", message=message)["type"] == "proposal", member
+        self.waiting.append(heard)
+
     # Commits
 
     def commit(

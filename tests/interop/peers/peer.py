@@ -21,6 +21,9 @@ __all__ = ["LocalPeer", "Peer", "PeerError", "PeerProcess"]
 _SECONDS = 30.0
 """How long one command may take."""
 
+_PATIENCE = 5.0
+"""Seconds that a process has to end when its input does."""
+
 _ROOT = Path(__file__).parents[3]
 
 
@@ -97,7 +100,7 @@ class PeerProcess:
         assert process.stdout is not None
         process.stdin.close()
         try:
-            process.wait(2)
+            process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

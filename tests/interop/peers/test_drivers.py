@@ -80,7 +80,8 @@ def test_a_process_that_does_not_answer_is_noticed_and_killed(monkeypatch: pytes
         silent.close()
 
 
-def test_no_process_outlives_its_peer() -> None:
+def test_no_process_outlives_its_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer, "_PATIENCE", 0.1)
     stubborn = PeerProcess("stubborn", [sys.executable, "-c", "import time; time.sleep(600)"])
     stubborn.close()
     with pytest.raises(ProcessLookupError):

@@ -19,7 +19,7 @@ const GROUP_INFO_HEADER = "00010004"
 const CLOCK_AHEAD = 2000 // ms
 const SUITES = [1, 2, 3, 5, 7]
 const ABILITIES = [
-  "send_public read_public empty_commit several_proposals references messages external_join group_info join_any_tree",
+  "send_public read_public empty_commit several_proposals references outside_proposals messages external_join group_info join_any_tree",
 ].flatMap((line) => line.split(" "))
 
 globalThis.window = globalThis

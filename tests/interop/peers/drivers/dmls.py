@@ -15,6 +15,7 @@ from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, cipher_suite
 from dmls.mls.group.commit import StagedCommit
+from dmls.mls.group.external_proposal import propose_as_external_sender, propose_own_addition
 from dmls.mls.group.follower import follow
 from dmls.mls.group.leaf import default_capabilities
 from dmls.mls.group.state import export_secret
@@ -47,6 +48,7 @@ _ABILITIES = [
     "propose",
     "propose_update",
     "references",
+    "outside_proposals",
     "messages",
     "far_out_of_order",
     "authenticated_data",
@@ -210,6 +212,17 @@ class DMLSCommands(Commands):
 
     def do_group_info(self, group: str, tree: bool = True) -> Answer:
         return {"group_info": encode_message(self.groups[group].party.group_info(with_tree=tree)).hex()}
+
+    def do_propose_own_addition(self, client: str, group_info: str, key_package: str) -> Answer:
+        """Ask from outside to be added."""
+        context, key = _read(group_info, GroupInfo).group_context, self.devices[client].party.client.signature_private_key
+        return {"message": propose_own_addition(context, _read(key_package, KeyPackage), key).message.hex()}
+
+    def do_propose_from_outside(self, client: str, group_info: str, proposal: dict[str, Any]) -> Answer:
+        """Propose as an external sender."""
+        context, party = _read(group_info, GroupInfo).group_context, self.devices[client].party
+        sent = propose_as_external_sender(context, _proposal(party, proposal), party.client.signature_private_key)
+        return {"message": sent.message.hex()}
 
     def do_branch(self, group: str, client: str, group_id: str, key_packages: list[str]) -> Answer:
         """Found a branch with some of the members."""

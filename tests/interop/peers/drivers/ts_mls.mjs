@@ -23,7 +23,7 @@ const SUITES = [1, 2, 3, 4, 5, 6, 7]
 const CURVES = { 2: p256, 5: p521, 7: p384 }
 const ABILITIES = [
   "send_public send_private read_public read_private empty_commit several_proposals propose propose_update",
-  "references messages far_out_of_order authenticated_data tree_out_of_band external_join group_info psk",
+  "references outside_proposals messages far_out_of_order authenticated_data tree_out_of_band external_join group_info psk",
   "resumption_psk chosen_extensions group_context_extensions reinit branch add_basic_only",
 ].flatMap((line) => line.split(" "))
 
@@ -281,6 +281,15 @@ const commands = {
     const { state, client } = groups[handle]
     const info = await mls.createGroupInfoWithExternalPubAndRatchetTree(state, [], await implementation(client.suite))
     return { group_info: wrap("mls_group_info", "groupInfo", info) }
+  },
+
+  // Ask from outside to be added, with the newest key package.
+  async propose_own_addition({ client, group_info }) {
+    const owner = clients[client]
+    const own = owner.keyPackages.at(-1)
+    const info = read(group_info).groupInfo
+    const asked = await mls.proposeAddExternal(info, own.publicPackage, own.privatePackage, await implementation(owner.suite))
+    return { message: hex(mls.encodeMlsMessage(asked)) }
   },
 
   async branch({ group: handle, client, group_id, key_packages }) {
