@@ -11,6 +11,7 @@ A cell lists what works, in letters, and a `!` behind what one of the two refuse
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -104,6 +105,7 @@ def markdown(matrix: Matrix) -> str:
 
 def main() -> None:
     """Print the table of those that are installed, and why others are not in it."""
+    argparse.ArgumentParser(prog="python -m tests.interop.peers.matrix", description=__doc__).parse_args()
     for reason in filter(None, map(missing, NAMES)):
         print(reason, file=sys.stderr)
     peers = {name: start(name) for name in NAMES if missing(name) is None}
