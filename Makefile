@@ -74,6 +74,7 @@ bench: $(READY) ## run the benchmarks
 soak: $(READY) ## explore: every generated test and mutant with many new cases, then the demo under kills
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 2 -m hypothesis --timeout=0 $(ARGS)
 	@DMLS_SOAK=1 $(BIN)/python -m pytest -n 2 tests/robustness tests/interop --timeout=0
+	@$(BIN)/python -m scripts.mutation --all
 	@$(MAKE) --no-print-directory demo ARGS=--kill
 
 peers: $(READY) ## install the MLS implementations of others that dmls is tested against (asks for Node.js 20 and npm)

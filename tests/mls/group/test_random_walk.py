@@ -173,4 +173,5 @@ class Walk(RuleBasedStateMachine):
 
 
 TestWalk = Walk.TestCase
-TestWalk.settings = settings(stateful_step_count=25)
+# A walk is worth many examples of other tests, and takes as long.
+TestWalk.settings = settings(stateful_step_count=25, max_examples=min(settings().max_examples, 300))
