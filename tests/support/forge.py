@@ -265,6 +265,7 @@ def forge_external_commit(
     place: LeafIndex | None = None,
     alter_place: Alteration[tuple[RatchetTree, LeafIndex]] = same,
     alter_leaf: Alteration[LeafNode] = same,
+    alter_staged: Alteration[StagedPath] = same,
     alter_path: Alteration[UpdatePath] = same,
     alter_content: Alteration[FramedContent] = same,
     external_pub: bytes | None = None,
@@ -282,7 +283,7 @@ def forge_external_commit(
         b"", party.client.signature_key, party.client.credential, party.client.capabilities, CommitSource(b""), (), b""
     )
     before, index = alter_place(add_joiner(applied.tree, template))
-    staged = _stage(party, before, group.context.group_id, index, alter_leaf, place)
+    staged = alter_staged(_stage(party, before, group.context.group_id, index, alter_leaf, place))
     path = alter_path(seal_path(before, staged, frozenset(), provisional_context(group, applied, staged.tree), party.random))
     commit = Commit(tuple(listed), path if with_path else None)
     framed = alter_content(FramedContent(group.context.group_id, group.context.epoch, NewMemberCommit(), b"", commit))

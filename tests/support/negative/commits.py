@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from dmls.ids import LeafIndex, NodeIndex
 from dmls.mls.codec import encode_opaque
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.group.applied import AppliedProposals
 from dmls.mls.messages.leaf_node import LeafNode
+from dmls.mls.messages.message import Member
 from dmls.mls.messages.proposal import Add, Remove
 from dmls.mls.tree.hashes import tree_hash
 from dmls.mls.tree.nodes import Blank, Parent, ParentNode
 from dmls.mls.tree.ratchet_tree import RatchetTree
-from tests.support.forge import TreeNode, forge_commit, forge_message, nodes_of, tree_of
+from dmls.mls.tree.treekem import StagedPath
+from tests.support.forge import TreeNode, forge_commit, forge_external_commit, forge_message, nodes_of, tree_of
 from tests.support.groups import fresh_update
 from tests.support.negative.deviant import deviant_party
 from tests.support.negative.model import Attempt, Scene, messages
@@ -31,6 +34,8 @@ def scenes(rng: random.Random) -> Iterator[Scene]:
     yield _additions(rng)
     yield _removals(rng)
     yield _hashes(rng)
+    yield _merges(rng)
+    yield _histories(rng)
 
 
 def _with_tree(tree: RatchetTree, *places: int) -> Callable[[AppliedProposals], AppliedProposals]:
@@ -160,3 +165,81 @@ class _Narrow(RatchetTree):
             right = right.left
         hashes = b"".join(encode_opaque(tree_hash(self.suite, node)) for node in (left, right))
         return self.suite.hash(b"\x02\x00" + hashes)
+
+
+def _merges(rng: random.Random) -> Scene:
+    """What a path leaves of the nodes that were there."""
+    stand = Stand(rng, "abcdw", renewed="acbd")
+    alice = stand["a"]
+    stand.add(alice, stand.newcomer("late"))
+    root, leaf = stand.parent(7), stand.leaf("a")
+    assert root.unmerged_leaves == (5,)
+    scene = stand.scene("the tree after a path")
+
+    def merged(index: int, content: Callable[[TreeNode], TreeNode]) -> Callable[[StagedPath], StagedPath]:
+        def alter(staged: StagedPath) -> StagedPath:
+            nodes = nodes_of(staged.tree)
+            nodes[index] = content(nodes[index])
+            return replace(staged, tree=tree_of(SUITE, nodes))
+
+        return alter
+
+    def listing(*leaves: int) -> Callable[[TreeNode], TreeNode]:
+        def content(node: TreeNode) -> TreeNode:
+            assert isinstance(node, ParentNode)
+            return replace(node, unmerged_leaves=leaves)
+
+        return content
+
+    scene.accept(**messages(forge_commit(alice)))
+    uncleared = forge_commit(alice, alter_staged=merged(7, listing(5)))
+    scene.refuse("UP-08", "leaves stay unmerged at a node that a path has renewed", noticed=None, **messages(uncleared))
+    old = forge_commit(alice, alter_staged=merged(0, lambda _: leaf))
+    scene.refuse("UP-17", "the committer keeps its old leaf", noticed=None, **messages(old))
+    joiner, info = stand.newcomer(), alice.group_info()
+    scene.accept(**messages(forge_external_commit(joiner, stand.follower, info)))
+    listed = forge_external_commit(joiner, stand.follower, info, alter_staged=merged(7, listing(6)))
+    scene.refuse("XC-18", "who joins is unmerged at a node of its own path", noticed=None, **messages(listed))
+    return scene
+
+
+def _histories(rng: random.Random) -> Scene:
+    """Members that joined with another past, and members that are none any more."""
+    stand = Stand(rng, "abcdw", renewed="b")
+    alice, bob, dan = stand["a"], stand["b"], stand["d"]
+    proposed = stand.propose(dan, Remove(bob.leaf))
+    before = dan.state
+    stand.commit(alice, Remove(dan.leaf), leavers=[dan])
+    addition = Add(stand.newcomer().key_package())
+    scene = stand.scene("who commits, after what")
+    scene.accept(**messages(forge_commit(bob, addition, with_path=False)))
+    public = bob.state.public
+    others = {
+        "without the confirmation tag": SUITE.hash(public.context.confirmed_transcript_hash),
+        "with the length of the confirmation tag left out": SUITE.hash(
+            public.context.confirmed_transcript_hash + public.confirmation_tag
+        ),
+    }
+    right = bob.state
+    for name, interim in others.items():
+        bob.state = replace(right, public=replace(public, interim_transcript_hash=interim))
+        sent = forge_commit(bob, addition, with_path=False)
+        scene.refuse("KS-08", f"an interim transcript hash {name}", noticed="CP-10", **messages(sent))
+    bob.state = right
+    dan.state = right
+    gone = forge_commit(dan, addition, with_path=False, alter_content=partial(replace, sender=Member(3)))
+    scene.refuse("CP-17", "a commit by somebody whose leaf is blank", noticed="FRM-04", **messages(gone))
+    dan.state = before
+    scene.refuse("CP-01", "a commit of the epoch that it was removed from", noticed="FRM-12", **messages(forge_commit(dan)))
+    late = forge_commit(bob, proposed)
+    scene.refuse("PR-18", "a proposal of somebody who has been removed since", noticed="PL-15", **messages(late))
+    new = stand.newcomer("b")
+    old_client, bob.client = bob.client, replace(new.client, credential=bob.client.credential)
+    staged = bob.stage(force_path=True, signature_private_key=old_client.signature_private_key)
+    bob.state = staged.state
+    scene.accept(**messages(staged.message, forge_message(bob, Remove(0))))
+    stale = forge_message(bob, Remove(0), signature_key=old_client.signature_private_key)
+    scene.refuse(
+        "LN-27", "a proposal signed with the key that a path has replaced", noticed="FRM-09", **messages(staged.message, stale)
+    )
+    return scene

@@ -252,7 +252,7 @@ def _commits(rng: random.Random) -> Scene:
         noticed="PUB-03",
         **messages(forge_message(alice, content, membership_key=staged.state.secrets.membership_key)),
     )
-    scene.refuse("CP-13", "a second commit of one epoch", noticed="FRM-12", **messages(commit, forge_commit(bob)))
+    scene.refuse("SQ-05", "a second commit of one epoch", noticed="FRM-12", **messages(commit, forge_commit(bob)))
     scene.refuse("CP-13", "one commit twice", noticed="FRM-12", **messages(commit, commit))
     return scene
 

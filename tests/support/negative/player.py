@@ -106,12 +106,16 @@ class Player:
         self._attempt(attempt)
 
     def refuse(self, attempt: Fields) -> DMLSError:
-        """Do what breaks one, and return how it is refused; nothing may have changed."""
+        """Do what breaks one, and return how it is refused; nothing may have changed.
+
+        What is checked here is checked under `python -O`, too.
+        """
         before = None if self._member is None else self._member.fingerprint()
         try:
             self._attempt(attempt)
         except DMLSError as error:
-            assert before == (None if self._member is None else self._member.fingerprint())
+            if self._member is not None and self._member.fingerprint() != before:
+                raise AssertionError("a refusal has left a trace") from error
             return error
         raise AssertionError("what breaks a rule was accepted")
 
@@ -158,7 +162,8 @@ class Player:
         try:
             self._take(member, last)
         finally:
-            assert member.fingerprint() == before
+            if member.fingerprint() != before:
+                raise AssertionError("the state of an epoch has changed")
 
     # Members
 

@@ -157,7 +157,7 @@ def _others(rng: random.Random) -> Scene:
     scene.refuse("PR-09", "a ReInit to a lower version", **listed(replace(REINIT, version=0)))
     scene.refuse("PL-12", "an ExternalInit, by value", **listed(ExternalInit(bytes(32))))
     init = forge_message(bob, ExternalInit(bytes(32)))
-    scene.refuse("PL-12", "an ExternalInit, by reference", **messages(*stand.refer(init)))
+    scene.refuse("PR-10", "an ExternalInit, by reference", noticed="PL-12", **messages(*stand.refer(init)))
     return scene
 
 

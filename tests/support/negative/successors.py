@@ -34,6 +34,7 @@ def successors(rng: random.Random) -> Iterator[Scene]:
     yield _closed(rng)
     yield _joined(rng)
     yield _other_suite(rng)
+    yield _unsupported(rng)
 
 
 def branches(rng: random.Random) -> Iterator[Scene]:
@@ -164,9 +165,9 @@ def _other_suite(rng: random.Random) -> Scene:
     family = _Family(rng, suite)
     before = family.state
     family.remember()
-    family.close()
+    family.close(group_id=GROUP_ID)
     family.remember()
-    scene = family.scene("a successor of another cipher suite")
+    scene = family.scene("a successor of the same id and another cipher suite", groups=[GROUP_ID.hex()])
     right = family.succeed()
     scene.accept(**_attempt(right))
     (link,) = right.applied.psk_ids
@@ -176,6 +177,23 @@ def _other_suite(rng: random.Random) -> Scene:
     scene.refuse("RB-08", "a psk_nonce as long as the old suite wants it", noticed="WL-06", **attempt)
     moved = replace(before, public=replace(before.public, suite=suite, context=replace(before.public.context, cipher_suite=4)))
     scene.refuse("RB-10", "a branch of another cipher suite than the group's", **_attempt(family.branch(moved)))
+    return scene
+
+
+def _unsupported(rng: random.Random) -> Scene:
+    """A ReInit that gives the successor an extension which the newcomer does not know."""
+    family = _Family(rng)
+    before = family.state
+    family.remember()
+    family.close(extensions=(SENDERS, Extension(0xF123, b"")))
+    family.remember()
+    scene = family.scene("a successor with an extension that the newcomer does not know")
+    scene.accept(**_attempt(family.branch(before, "bcw")))
+    known = replace(family.state, closed_by=ReInit(b"successor", 1, 1, (SENDERS,)))
+    staged = family.succeed(known)
+    unknown = family.forge(staged, alter_context=lambda context: replace(context, extensions=(SENDERS, Extension(0xF123, b""))))
+    scene.refuse("RB-15", "as the ReInit asks", noticed="LN-04", **unknown)
+    scene.refuse("RB-01", "without the extension that the ReInit asks for", **_attempt(staged))
     return scene
 
 
@@ -190,7 +208,7 @@ def _branched(rng: random.Random) -> Scene:
     scene.refuse("WL-09", "the id of a group that the newcomer is in", **_attempt(family.branch(group_id=b"taken")))
     same = replace(state, public=replace(state.public, context=replace(state.public.context, group_id=b"elsewhere")))
     relinked = _relinked(family, same)
-    scene.refuse("WL-09", "the id of the group itself", **relinked)
+    scene.refuse("RB-14", "the id of the group itself, which goes on", noticed="WL-09", **relinked)
     later = family.forge(right, alter_context=lambda context: replace(context, epoch=2))
     scene.refuse("RB-02", "it begins at epoch 2", **later)
     scene.refuse("RB-11", "it names another group", **_attempt(family.branch(same)))
