@@ -17,12 +17,14 @@ import pytest
 from tests.interop.proto import mls_client_pb2 as pb
 from tests.interop.wg.processes import ROOT
 from tests.interop.wg.runner.matrix import plans
-from tests.interop.wg.runner.play import play
+from tests.interop.wg.runner.play import play, play_plan
+from tests.interop.wg.runner.report import describe_plan
 from tests.interop.wg.runner.run import Failure, Peer, Run
 from tests.interop.wg.runner.scenarios import Script, Step, read_scenarios
+from tests.interop.wg.server.member import Member
 from tests.interop.wg.server.service import Service
 from tests.interop.wg.server.serving import serve
-from tests.support.scenarios import scenario_file
+from tests.support.scenarios import SHA256, scenario_file
 
 _LIE = bytes(32)
 
@@ -183,6 +185,34 @@ def test_every_state_is_freed(config: str, name: str) -> None:
     freed = [call.request.state_id for call in run.calls if isinstance(call.request, pb.FreeRequest)]
     assert sorted(freed) == sorted(given)
     assert all(call.response is not None for call in run.calls)
+
+
+class _Renumbering(Service):
+    """A server as others are: a state has another number in each epoch, and trees come twice."""
+
+    def _renumber(self, answer: pb.HandleCommitResponse) -> pb.HandleCommitResponse:
+        member = self._handles.find(answer.state_id, Member)
+        self._handles.drop(answer.state_id)
+        answer.state_id = self._handles.add(member)
+        return answer
+
+    def HandleCommit(self, request: pb.HandleCommitRequest, context: Any) -> pb.HandleCommitResponse:
+        return self._renumber(super().HandleCommit(request, context))
+
+    def HandlePendingCommit(self, request: pb.HandlePendingCommitRequest, context: Any) -> pb.HandleCommitResponse:
+        return self._renumber(super().HandlePendingCommit(request, context))
+
+    def GroupInfo(self, request: pb.GroupInfoRequest, context: Any) -> pb.GroupInfoResponse:
+        inline = super().GroupInfo(pb.GroupInfoRequest(state_id=request.state_id), context)
+        beside = super().GroupInfo(pb.GroupInfoRequest(state_id=request.state_id, external_tree=True), context)
+        return pb.GroupInfoResponse(group_info=inline.group_info, ratchet_tree=beside.ratchet_tree)
+
+
+@pytest.mark.parametrize("config", sorted(SHA256.keys() - {"deep_random.json"}))
+def test_servers_of_other_habits_are_played_with_right(config: str, seed: int) -> None:
+    with _connected(_Renumbering("other")) as other, _connected(Service("dmls")) as ours:
+        for plan in plans(read_scenarios(scenario_file(config)), [other, ours], suites=[1], seed=seed):
+            assert play_plan(plan) is None, describe_plan(plan)
 
 
 # The steps that no file of the working group has

@@ -138,6 +138,21 @@ def test_anothers_commit_voids_the_pending_one(stub: MLSClientStub) -> None:
     _refused(grpc.StatusCode.FAILED_PRECONDITION, stub.HandlePendingCommit, pb.HandlePendingCommitRequest(state_id=alice))
 
 
+def test_a_proposal_that_the_void_commit_named_can_be_named_again(stub: MLSClientStub) -> None:
+    alice = _create(stub, encrypt_handshake=True)
+    bob = _add(stub, alice, encrypt_handshake=True)
+    package = _key_package(stub, b"carol").key_package
+    proposals = [
+        stub.AddProposal(pb.AddProposalRequest(state_id=bob, key_package=package)).proposal,
+        stub.UpdateProposal(pb.UpdateProposalRequest(state_id=alice)).proposal,
+    ]
+    stub.Commit(pb.CommitRequest(state_id=alice, by_reference=proposals[:1]))
+    commit = stub.Commit(pb.CommitRequest(state_id=bob, by_reference=proposals)).commit
+    entered = stub.HandlePendingCommit(pb.HandlePendingCommitRequest(state_id=bob))
+    handled = stub.HandleCommit(pb.HandleCommitRequest(state_id=alice, proposal=proposals, commit=commit))
+    assert handled.epoch_authenticator == entered.epoch_authenticator
+
+
 def test_messages_of_a_few_epochs_ago_are_read_and_older_ones_are_not(stub: MLSClientStub) -> None:
     alice = _create(stub)
     bob = _add(stub, alice)

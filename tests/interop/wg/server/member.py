@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from dmls.errors import InvalidArgumentError, StaleEpochError, StateError
-from dmls.ids import LeafIndex
+from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.codec import decode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
@@ -15,13 +15,13 @@ from dmls.mls.framing.signing import proposal_ref
 from dmls.mls.group.application import encrypt, propose
 from dmls.mls.group.commit import CommitOptions, StagedCommit, create_commit
 from dmls.mls.group.keyring import KeyRing, keys_in_use
-from dmls.mls.group.leaf import Client, make_leaf_node
+from dmls.mls.group.leaf import Client
+from dmls.mls.group.own_proposal import SentProposals, create_update
 from dmls.mls.group.process import ProcessedCommit, open_message, process_handshake, receive_proposal
 from dmls.mls.group.psks import PSKKeeper
 from dmls.mls.group.state import GroupState
 from dmls.mls.group.welcome import make_group_info
 from dmls.mls.messages.commit import ProposalReference
-from dmls.mls.messages.leaf_node import UpdateSource
 from dmls.mls.messages.message import ApplicationData, MLSMessage, PrivateMessage, encode_message
 from dmls.mls.messages.proposal import ProposalBody, Update
 from dmls.mls.messages.registry import WireFormat
@@ -54,8 +54,9 @@ class Member(PSKHolder):
         self._ring = KeyRing().add(private_keys)
         self._past: dict[int, GroupState] = {}
         self._pending: StagedCommit | None = None
-        # Every proposal message of this epoch that was sent or opened: none of them can be opened twice.
-        self._known: dict[bytes, ProposalReference] = {}
+        # Proposals of this epoch: neither those that were sent nor those that were opened can be opened again.
+        self._sent = SentProposals()
+        self._opened: dict[bytes, ProposalRef] = {}
 
     @property
     def suite(self) -> CipherSuite:
@@ -83,35 +84,29 @@ class Member(PSKHolder):
 
     def make_update(self) -> Update:
         """Make an Update with a fresh encryption key, whose private half is kept while the epoch lasts."""
-        pair = self.suite.derive_key_pair(os.urandom(self.suite.hash_size))
-        group_id = self.state.public.context.group_id
-        leaf = make_leaf_node(
-            self.suite, self.client, pair.public_key, UpdateSource(), group_id=group_id, leaf_index=self.leaf_index
-        )
-        self._ring = self._ring.add({pair.public_key: pair.private_key})
-        return Update(leaf)
+        update = create_update(self.state, self.client, self.leaf_index, os.urandom)
+        self._ring = self._ring.add(update.private_keys)
+        return update.proposal
 
     def propose(self, body: ProposalBody) -> bytes:
         """Send a proposal."""
         sent = propose(
             self.state, self.client, self.leaf_index, body, os.urandom, wire_format=self._wire_format, padding=_PADDING
         )
-        if sent.ref is None:
-            raise StateError("a proposal without a reference")
-        self.state = sent.state
-        self._known[sent.message] = ProposalReference(sent.ref)
+        self.state, self._sent = sent.state, self._sent.add(sent)
         return sent.message
 
     def learn(self, messages: Sequence[bytes]) -> list[ProposalReference]:
-        """Take proposal messages in, one's own among them; return what a commit calls them."""
-        return [self._learn(message) for message in messages]
+        """Take proposal messages in, one's own and those seen before among them; return what a commit calls them."""
+        return [ProposalReference(self._learn(message)) for message in messages]
 
-    def _learn(self, message: bytes) -> ProposalReference:
-        if message not in self._known:
+    def _learn(self, message: bytes) -> ProposalRef:
+        found = self._sent.find(message) or self._opened.get(message)
+        if found is None:
             content, after = open_message(self.state, decode(MLSMessage, message))
             self.state = receive_proposal(after, content, LIMITS)
-            self._known[message] = ProposalReference(proposal_ref(self.suite, content))
-        return self._known[message]
+            found = self._opened[message] = proposal_ref(self.suite, content)
+        return found
 
     def commit(
         self, proposals: Sequence[ProposalBody | ProposalReference], *, force_path: bool, external_tree: bool
@@ -163,7 +158,8 @@ class Member(PSKHolder):
         self._ring = ring.discard(set(ring.keys) - keys_in_use(step.state.public.tree, step.state.own_leaves))
         self.state = step.state
         self._pending = None
-        self._known.clear()
+        self._sent = SentProposals()
+        self._opened.clear()
 
     def protect(self, data: bytes, authenticated_data: bytes) -> bytes:
         """Encrypt application data."""
