@@ -36,6 +36,18 @@ def test_a_width_is_a_power_of_two(width: int) -> None:
         math.root(width)
 
 
+@pytest.mark.breaks("TR-01")
+def test_five_leaves_are_as_deep_as_eight() -> None:
+    """In a tree that is balanced to the left and not full, the fifth leaf would be right below the root."""
+    assert [math.level(node) for node in range(15)] == [0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 2, 0, 1, 0]
+    assert [math.parent(node, 8) for node in (8, 9, 11)] == [9, 11, 7]
+    assert [math.ancestor(4, height) for height in range(4)] == [8, 9, 11, 7]
+    assert [math.common_ancestor(4, leaf) for leaf in (5, 7, 3)] == [9, 11, 7]
+    assert (math.left(7), math.right(7), math.sibling(3, 8)) == (3, 11, 11)
+    with pytest.raises(UsageError):
+        math.root(5)
+
+
 @pytest.mark.keeps("TR-01")
 @given(leaves, levels)
 def test_an_ancestor_covers_its_leaf_and_is_reached_by_parents(leaf: int, height: int) -> None:
