@@ -19,6 +19,7 @@ from dmls.mls.group.follower import PublicGroup, cache_proposal
 from dmls.mls.group.leaf import Client, default_capabilities
 from dmls.mls.group.policy import OpenPolicy
 from dmls.mls.group.process import open_message, receive_proposal
+from dmls.mls.group.selection import select_proposals
 from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.credential import BasicCredential
 from dmls.mls.messages.custom import (
@@ -36,7 +37,7 @@ from dmls.mls.messages.message import ExternalSenderIndex, Member, MLSMessage, S
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, Proposal, ReInit, Remove
 from dmls.mls.messages.registry import GREASE_VALUES, ExtensionType, WireFormat
 from tests.support.forge import forge_commit, forge_external_commit, forge_key_package, forge_message, sign_group_info
-from tests.support.groups import Party, Room, parties, refusing, room_of
+from tests.support.groups import Party, Room, Store, parties, refusing, room_of
 from tests.support.refusals import refuse_commit, refuse_update, spoilt_update
 
 SUITE = cipher_suite(1)
@@ -267,6 +268,28 @@ def test_external_senders_propose_what_is_open_to_them(skilled: Room, rng: rando
     skilled.follower = cache_proposal(skilled.follower, sent.content)
     staged = skilled.commit(alice, ProposalReference(sent.ref))
     assert staged.applied.custom == ((ExternalSenderIndex(0), WORDS),)
+
+
+@pytest.mark.keeps("PL-18", "PL-13")
+def test_a_committer_selects_the_custom_proposals_that_all_support(skilled: Room, rng: random.Random) -> None:
+    alice, bob, carol, _ = skilled.members
+    words, ballot = skilled.propose(bob, WORDS), skilled.propose(carol, BALLOT)
+    assert select_proposals(alice.state.public, alice.leaf) == (words, ballot)
+    empty = skilled.propose(carol, CustomProposal(VOTE, Vote(b"motion", ())))
+    assert select_proposals(alice.state.public, alice.leaf, Quorum()) == (words, ballot)
+    assert select_proposals(alice.state.public, alice.leaf) == (words, ballot, empty)
+    (plain,) = parties(SUITE, ["plain"], rng)
+    skilled.commit(alice, Add(plain.key_package()), joiners=[plain])
+    skilled.propose(bob, WORDS)
+    assert select_proposals(alice.state.public, alice.leaf) == ()
+
+
+def test_a_waiting_custom_proposal_survives_a_restart_that_registers_its_type(skilled: Room) -> None:
+    alice, bob, *_ = skilled.members
+    reference = skilled.propose(bob, BALLOT)
+    store = Store()
+    alice.state = store.revive(alice.state)
+    assert alice.stage(reference).applied.custom == ((Member(bob.leaf), BALLOT),)
 
 
 # Extensions
