@@ -61,9 +61,14 @@ const kinds = {
     return async ({ data }) => read(data)
   },
   async join(suite, setup) {
-    let predecessor
-    for (const group of setup.predecessors ?? []) predecessor = await enter(group.cipher_suite, group)
-    return async (attempt) => await join(suite, setup, attempt, predecessor)
+    // The library wants to be told which epoch is continued: it is one of these.
+    const epochs = []
+    for (const group of setup.predecessors ?? []) epochs.push(await enter(group.cipher_suite, group))
+    const joins = (attempt) => (epochs.length ? epochs : [undefined]).map((epoch) => join(suite, setup, attempt, epoch))
+    return async (attempt) => {
+      const ends = await Promise.allSettled(joins(attempt))
+      if (ends.every(({ status }) => status === "rejected")) throw ends[0].reason
+    }
   },
   async receive(suite, setup) {
     const state = await enter(suite, setup)
