@@ -13,7 +13,7 @@ LOCK  := requirements/dev.txt
 ROOMS := S1-figure1-v10 S1-figure1-v12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check ledger mutants proto bench soak peers lock venv clean \
+.PHONY: help demo serve test check ledger mutants proto bench soak fuzz peers lock venv clean \
         check-lint check-format check-types check-layers check-proto check-tree
 
 help: ## list the targets
@@ -75,7 +75,13 @@ soak: $(READY) ## explore: every generated test and mutant with many new cases, 
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 2 -m hypothesis --timeout=0 $(ARGS)
 	@DMLS_SOAK=1 $(BIN)/python -m pytest -n 2 tests/robustness tests/interop --timeout=0
 	@$(BIN)/python -m scripts.mutation --all
+	@$(MAKE) --no-print-directory fuzz ARGS='--seconds 30'
 	@$(MAKE) --no-print-directory demo ARGS=--kill
+
+fuzz: $(READY) ## fuzz every decoder for 10 seconds with atheris, which is installed if it can be (ARGS="TARGET ... --seconds N --keep")
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/fuzz.txt || \
+	    echo 'atheris cannot be installed here'
+	@$(BIN)/python -m tests.robustness.fuzz.run $(ARGS)
 
 peers: $(READY) ## install the MLS implementations of others that dmls is tested against (asks for Node.js 20 and npm)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
@@ -88,9 +94,10 @@ define pip-compile
     --no-emit-trusted-host --allow-unsafe --strip-extras $(1) $(ARGS) --output-file $(2) $(3)
 endef
 
-lock: $(READY) ## lock the development dependencies anew from pyproject.toml (ARGS=--upgrade: newest versions), and the peers
+lock: $(READY) ## lock the development dependencies anew from pyproject.toml (ARGS=--upgrade: newest versions), and the peers and the fuzzer
 	$(call pip-compile,--all-extras,$(LOCK),pyproject.toml)
 	$(call pip-compile,,requirements/peers.txt,requirements/peers.in)
+	$(call pip-compile,,requirements/fuzz.txt,requirements/fuzz.in)
 	@npm install --prefix tests/interop/peers --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error
 
 venv: $(READY) ## set up the environment and nothing else
