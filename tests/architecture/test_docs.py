@@ -151,6 +151,7 @@ def test_make_lists_every_target_that_a_user_needs() -> None:
             "bench",
             "soak",
             "peers",
+            "fuzz",
             "lock",
             "venv",
             "clean",

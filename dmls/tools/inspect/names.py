@@ -43,6 +43,7 @@ CODE_POINTS: Final[Mapping[str, Callable[[int], str | None]]] = {
     "extension_type": _extension,
     "extension_types": _extension,
     "extensions": _extension,
+    "proposal_type": _proposal,
     "proposal_types": _proposal,
     "proposals": _proposal,
     "credential_types": _credential,
