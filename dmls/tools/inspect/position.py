@@ -8,7 +8,7 @@ import typing
 from typing import Annotated, Any, Final
 
 from dmls.errors import CodecError, LengthError, UnknownVariantError
-from dmls.mls.codec import Enum8, Enum16, Tagged, When, decode_as, read_length
+from dmls.mls.codec import Enum8, Enum16, Tagged, When, decode_as, read_length, read_presence
 from dmls.mls.codec.primitives import INTEGERS
 from dmls.mls.codec.wire_types import LazyVectorNote, OpaqueNote, OptionalNote, UIntNote, VectorNote
 
@@ -95,10 +95,8 @@ class _Reader:
             if isinstance(note, VectorNote):
                 return self._read_vector(typing.get_args(inner)[0], pos, end, path)
             if isinstance(note, OptionalNote):
-                present, after = INTEGERS[1][1](self._data, pos, end)
-                if present > 1:
-                    raise UnknownVariantError("presence octet is neither 0 nor 1")
-                return self.read(_without_none(inner), after, end, path) if present else after
+                is_present, after = read_presence(self._data, pos, end)
+                return self.read(_without_none(inner), after, end, path) if is_present else after
             if isinstance(note, Tagged):
                 tag, after = INTEGERS[note.width][1](self._data, pos, end)
                 if tag not in note.cases:
