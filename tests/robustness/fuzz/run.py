@@ -12,9 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from tests.robustness.fuzz.corpus import CORPUS, MOST_BYTES, read_corpus
+from tests.robustness.fuzz.corpus import CORPUS, MOST_BYTES, choose, read_corpus
 
 _ABSENT: Final = "atheris is not installed, so no target was fuzzed: it has wheels for Linux on x86-64"
+_MOST_KEPT: Final = 16
+"""Of what one run finds."""
 _NOISE: Final = ("INFO", "WARNING")
 
 
@@ -34,9 +36,8 @@ def fuzz(name: str, arguments: list[str]) -> None:
 def run(name: str, seconds: int, *, keep: bool) -> bool:
     """Fuzz one target in a process of its own; return whether nothing was found."""
     with tempfile.TemporaryDirectory() as folder:
-        known, found, merged = (Path(folder) / part for part in ("known", "found", "merged"))
-        for path in (known, found, merged):
-            path.mkdir()
+        known, found = Path(folder) / "known", Path(folder) / "found"
+        found.mkdir()
         write_inputs(known, read_corpus(name))
         limits = [f"-max_len={MOST_BYTES}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={folder}/"]
         done = _start(name, [*limits, f"-max_total_time={seconds}", "-print_final_stats=1", str(found), str(known)])
@@ -48,8 +49,7 @@ def run(name: str, seconds: int, *, keep: bool) -> bool:
                 print(f"{path.name}: {path.read_bytes().hex()}")
             return False
         if keep:
-            _start(name, [*limits, "-merge=1", str(merged), str(known), str(found)])
-            write_inputs(CORPUS / name, [path.read_bytes() for path in merged.iterdir()])
+            write_inputs(CORPUS / name, choose([path.read_bytes() for path in found.iterdir()], _MOST_KEPT))
     return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 
 from dmls.forks.aad import EpochPointer, encode_identity, make_commit_aad, make_message_aad
@@ -16,6 +16,7 @@ from dmls.mls.group.snapshot import encode_public, encode_state
 from dmls.mls.messages.registry import ContentType
 from dmls.mls.schedule.secret_tree import SecretTree
 from dmls.mls.tree.ratchet_tree import RatchetTree
+from tests.robustness.fuzz.corpus import choose
 from tests.robustness.fuzz.targets import STRUCTS, TARGETS
 from tests.robustness.mutants import Donors
 from tests.robustness.scene import make_scene
@@ -26,13 +27,6 @@ __all__ = ["make_seeds"]
 
 _MOST_BYTES = 3_000
 _MOST_SEEDS = 6
-
-
-def _choose(found: Iterable[bytes]) -> list[bytes]:
-    """Keep a few of different sizes."""
-    small = sorted({data for data in found if len(data) <= _MOST_BYTES}, key=lambda data: (len(data), data))
-    step = max(1, len(small) // _MOST_SEEDS)
-    return small[::step][:_MOST_SEEDS]
 
 
 def _device() -> Device:
@@ -81,4 +75,5 @@ def make_seeds() -> Mapping[str, list[bytes]]:
         ],
         "inspect": [*scene.messages.values(), tree, scene.messages["key package"].hex().encode()],
     }
-    return {name: _choose(special[name] if name in special else donors.all(STRUCTS[name])) for name in TARGETS}
+    found = {name: special[name] if name in special else donors.all(STRUCTS[name]) for name in TARGETS}
+    return {name: choose((data for data in inputs if len(data) <= _MOST_BYTES), _MOST_SEEDS) for name, inputs in found.items()}
