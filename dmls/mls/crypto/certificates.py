@@ -39,6 +39,7 @@ _ERRORS: Final = (
 """Warnings, too, where they are raised: the library warns of what RFC 5280 forbids."""
 
 _REMEMBERED: Final = 1024
+_IDENTITIES_REMEMBERED: Final = 16_384
 _SCHEMES: Final = {
     "secp256r1": "ecdsa_secp256r1_sha256",
     "secp384r1": "ecdsa_secp384r1_sha384",
@@ -211,12 +212,16 @@ def _check_authority(certificate: Certificate, below: Sequence[Certificate]) -> 
         raise InvalidCredentialError("a CA's key is too short")
 
 
-def identities(certificate: Certificate) -> frozenset[Identity]:
-    """Return whom a certificate is for: its subject alternative names, or else its subject.
+@lru_cache(maxsize=_IDENTITIES_REMEMBERED)
+def identities(data: bytes) -> frozenset[Identity]:
+    """Return whom a certificate in DER is for: its subject alternative names, or else its subject.
+
+    Identities are remembered, since those of newcomers are compared with those of all members.
 
     Raises:
-        InvalidCredentialError: it is for nobody, or its names do not decode.
+        InvalidCredentialError: it is for nobody, or does not decode.
     """
+    certificate = load_certificate(data)
     names = _find(certificate, x509.SubjectAlternativeName)
     if names is not None:
         found = frozenset(_identity(name) for name in names)

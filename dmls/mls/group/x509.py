@@ -44,9 +44,9 @@ class X509Policy(OpenPolicy):
         Raises:
             InvalidCredentialError: it does, or is for nobody.
         """
-        chain = _chain(credential)
-        identities(chain[0])
-        check_path(chain, self.anchors, self.now)
+        certificates = _certificates(credential)
+        check_path(load_chain(certificates), self.anchors, self.now)
+        identities(certificates[0])
 
     def check_succession(self, old: BasicCredential | X509Credential, new: BasicCredential | X509Credential) -> None:
         """Refuse other identities; the old certificate may have expired.
@@ -54,15 +54,15 @@ class X509Policy(OpenPolicy):
         Raises:
             InvalidCredentialError: they differ.
         """
-        if identities(_chain(old)[0]) != identities(_chain(new)[0]):
+        if identities(_certificates(old)[0]) != identities(_certificates(new)[0]):
             raise InvalidCredentialError("the certificate is for other identities")
 
     def client_of(self, leaf_node: LeafNode) -> Hashable | None:
         """Return the identities of a leaf."""
-        return identities(_chain(leaf_node.credential)[0])
+        return identities(_certificates(leaf_node.credential)[0])
 
 
-def _chain(credential: BasicCredential | X509Credential) -> tuple[Certificate, ...]:
-    if not isinstance(credential, X509Credential):
-        raise InvalidCredentialError("the credential is not an X.509 one")
-    return load_chain(credential.certificates)
+def _certificates(credential: BasicCredential | X509Credential) -> tuple[bytes, ...]:
+    if not isinstance(credential, X509Credential) or not credential.certificates:
+        raise InvalidCredentialError("the credential is not an X.509 one, or has no certificate")
+    return credential.certificates

@@ -254,6 +254,14 @@ def test_one_identity_is_one_client(certified: Room, rng: random.Random) -> None
             bob.receive(forge_commit(alice, *proposals), policy=policy_at(NOW))
 
 
+def test_a_policy_of_certificates_judges_nothing_else() -> None:
+    for credential in (BasicCredential(b"a"), X509Credential(())):
+        with refusing(None):
+            policy_at(NOW).check_credential(credential, b"")
+        with refusing(None):
+            policy_at(NOW).check_succession(credential, credential)
+
+
 def test_an_anchor_has_to_be_a_certificate() -> None:
     with refusing("CRD-03"):
         X509Policy.load([b"certificate"], NOW)
