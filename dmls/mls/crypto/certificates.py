@@ -147,7 +147,7 @@ def check_path(chain: Sequence[Certificate], anchors: Iterable[Certificate], now
                 if below == 0:
                     _check_owner(certificate)
                 else:
-                    _check_authority(certificate, [lower for lower in path[1:below] if lower.subject != lower.issuer])
+                    _check_authority(certificate, [lower for lower in path[1:below] if not _is_self_issued(lower)])
         except InvalidCredentialError as error:
             refusal = error
         else:
@@ -165,8 +165,16 @@ def _paths(chain: Sequence[Certificate], anchors: Sequence[Certificate]) -> Iter
                 yield (*chain[:length], anchor)
 
 
+def _is_self_issued(certificate: Certificate) -> bool:
+    return _read("a certificate's names do not decode", lambda: certificate.subject == certificate.issuer)
+
+
+def _is_valid_at(certificate: Certificate, now: int) -> bool:
+    return certificate.not_valid_before_utc.timestamp() <= now <= certificate.not_valid_after_utc.timestamp()
+
+
 def _check_certificate(certificate: Certificate, now: int) -> None:
-    if not certificate.not_valid_before_utc.timestamp() <= now <= certificate.not_valid_after_utc.timestamp():
+    if not _read("a certificate's validity does not decode", _is_valid_at, certificate, now):
         raise InvalidCredentialError("a certificate has expired or is not valid yet")
     if certificate.version is not x509.Version.v3 or certificate.serial_number <= 0:
         raise InvalidCredentialError("a certificate is not of version 3 with a positive serial number")

@@ -220,6 +220,20 @@ def test_a_ca_limits_how_many_are_below_it() -> None:
     assert believed((renewed.certify("owner", OWNER), *renewed.chain), root.chain[0])
 
 
+def test_an_authority_whose_names_do_not_decode_is_refused() -> None:
+    root = Authority.root()
+    middle = root.authority("middle")
+
+    def misnamed(certificate: bytes, issuer: Authority) -> bytes:
+        changed = certificate.replace(b"middle", b"\xff" * 6)
+        signature: bytes = issuer.key.sign(x509.load_der_x509_certificate(changed).tbs_certificate_bytes)
+        return changed[: -len(signature)] + signature
+
+    chain = (misnamed(middle.certify("owner", OWNER), middle), misnamed(middle.chain[0], root))
+    with refusing("CRD-03"):
+        check_path(load_chain(chain), [load_certificate(root.chain[0])], NOW)
+
+
 def test_weak_signatures_convince_nobody() -> None:
     for size, expected in ((2048, True), (1024, False)):
         root = Authority.root("rsa", key=rsa_key(size))
