@@ -14,6 +14,7 @@ from dmls.mls.group.application import SentMessage
 from dmls.mls.group.leaf import Client, make_leaf_node
 from dmls.mls.group.state import GroupState, own_leaf
 from dmls.mls.group.validation import check_leaf_content
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.leaf_node import UpdateSource
 from dmls.mls.messages.proposal import Update
 
@@ -30,7 +31,9 @@ class OwnUpdate:
     committed the key is then in place, and where it is not `keys_in_use` does not name it."""
 
 
-def create_update(state: GroupState, client: Client, leaf_index: LeafIndex, random: Random) -> OwnUpdate:
+def create_update(
+    state: GroupState, client: Client, leaf_index: LeafIndex, random: Random, *, limits: Limits = DEFAULT_LIMITS
+) -> OwnUpdate:
     """Make an Update of an own leaf, with a fresh encryption key (RFC 9420, Section 12.1.2).
 
     Args:
@@ -39,6 +42,7 @@ def create_update(state: GroupState, client: Client, leaf_index: LeafIndex, rand
             with the old key.
         leaf_index: the leaf.
         random: source of the new key.
+        limits: the bounds to keep.
 
     Raises:
         NotAMemberError: the leaf is not an own one.
@@ -49,7 +53,7 @@ def create_update(state: GroupState, client: Client, leaf_index: LeafIndex, rand
     suite, group_id = state.public.suite, state.public.context.group_id
     pair = suite.derive_key_pair(draw(random, suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, UpdateSource(), group_id=group_id, leaf_index=leaf_index)
-    check_leaf_content(suite, leaf)
+    check_leaf_content(suite, leaf, limits=limits)
     return OwnUpdate(Update(leaf), {pair.public_key: pair.private_key})
 
 

@@ -10,8 +10,12 @@ import pytest
 from cryptography import x509
 
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
+from dmls.mls.group.commit import CommitOptions
+from dmls.mls.group.follower import follow
+from dmls.mls.group.own_proposal import create_update
 from dmls.mls.group.x509 import X509Policy
-from dmls.mls.limits import Limits
+from dmls.mls.limits import DEFAULT_LIMITS, Limits
+from dmls.mls.messages.commit import ProposalReference
 from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.extensions import ExternalSender, ExternalSenders, make_extension
 from dmls.mls.messages.leaf_node import LeafNode
@@ -172,6 +176,58 @@ def test_a_chain_is_as_long_as_limits_allow(certified: Room, erin: Party) -> Non
             alice.stage(addition, limits=limits)
         with refusing("ENC-17", bob):
             bob.receive(message, limits=limits)
+
+
+def test_limits_are_the_same_for_leaves_of_all_origins(rng: random.Random) -> None:
+    distant = MIDDLE
+    for step in range(DEFAULT_LIMITS.max_certificates):
+        distant = distant.authority(f"middle {step}")
+    alice, bob, carol = (party(name, rng, authority=distant) for name in ("alice", "bob", "carol"))
+    limits = Limits(max_certificates=2 * DEFAULT_LIMITS.max_certificates)
+    with refusing("ENC-17", alice):
+        alice.create()
+    alice.create(limits=limits)
+    joining = alice.stage(Add(bob.key_package()), limits=limits)
+    assert joining.welcome is not None
+    with refusing("ENC-17", bob):
+        bob.join(joining.welcome)
+    bob.join(joining.welcome, limits=limits)
+    alice.enter(joining)
+
+    with refusing("ENC-17", bob):
+        bob.stage()
+    path = bob.stage(limits=limits)
+    with refusing("ENC-17", alice):
+        alice.process(path.message)
+    alice.receive(path.message, limits=limits)
+    bob.enter(path)
+
+    with refusing("ENC-17", bob):
+        create_update(bob.state, bob.client, bob.leaf, bob.random)
+    update = create_update(bob.state, bob.client, bob.leaf, bob.random, limits=limits)
+    sent = bob.propose(update.proposal)
+    assert sent.ref is not None
+    alice.receive(sent.message)
+    with refusing("ENC-17", alice):
+        alice.stage(ProposalReference(sent.ref), force_path=True)
+    alice.enter(alice.stage(ProposalReference(sent.ref), limits=limits))
+
+    group_info = alice.group_info()
+    group = follow(SUITE, group_info, alice.state.public.tree, limits)
+    with refusing("ENC-17", carol):
+        carol.join_externally(group, group_info)
+    external = carol.join_externally(group, group_info, options=CommitOptions(limits=limits))
+    with refusing("ENC-17", alice):
+        alice.process(external.message)
+    alice.process(external.message, limits=limits)
+
+
+def test_a_group_is_followed_within_limits(certified: Room) -> None:
+    alice = certified.members[0]
+    group_info, tree = alice.group_info(), alice.state.public.tree
+    follow(SUITE, group_info, tree, Limits(max_leaves=tree.width))
+    with refusing("ENC-17", alice):
+        follow(SUITE, group_info, tree, Limits(max_leaves=tree.width - 1))
 
 
 # Who is trusted
