@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dmls.errors import UsageError
-from dmls.mls.codec import MAX_ELEMENTS
 
 __all__ = ["DEFAULT_LIMITS", "Limits"]
 
@@ -20,11 +19,11 @@ class Limits:
     """What a member puts up with. Members of a group should agree, or one of them refuses what the others accept.
 
     Raises:
-        UsageError: a bound is negative, or `max_proposals` more than a Commit that is received can hold.
+        UsageError: a bound is negative.
     """
 
     max_leaves: int = _bound(65_536, "leaves", "Judging a tree from outside costs a signature a leaf")
-    max_proposals: int = _bound(MAX_ELEMENTS, "proposals", "In one commit, and waiting for one")
+    max_proposals: int = _bound(16_384, "proposals", "In one commit, and waiting for one")
     max_lifetime: int = _bound(
         2**64 - 1, "seconds", "From not_before to not_after of a key package; the application knows what is long"
     )
@@ -48,8 +47,6 @@ class Limits:
         for bound in fields(self):
             if getattr(self, bound.name) < 0:
                 raise UsageError(f"{bound.name} is negative")
-        if self.max_proposals > MAX_ELEMENTS:
-            raise UsageError(f"a Commit holds {MAX_ELEMENTS} proposals at most")
 
 
 DEFAULT_LIMITS = Limits()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dmls.errors import UsageError
-from dmls.mls.codec import MAX_ELEMENTS, decode
+from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.process import open_message
 from dmls.mls.group.snapshot import decode_state, encode_state
@@ -46,12 +46,6 @@ def test_no_bound_is_negative(name: str) -> None:
     replace(DEFAULT_LIMITS, **{name: 0})
     with pytest.raises(UsageError):
         replace(DEFAULT_LIMITS, **{name: -1})
-
-
-def test_no_commit_is_made_that_does_not_decode() -> None:
-    Limits(max_proposals=MAX_ELEMENTS)
-    with pytest.raises(UsageError):
-        Limits(max_proposals=MAX_ELEMENTS + 1)
 
 
 # Bounds of messages reach the ratchets of every epoch, however it was entered.

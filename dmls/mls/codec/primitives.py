@@ -135,10 +135,16 @@ INTEGERS: Final = {width: _integer(width) for width in (1, 2, 4, 8)}
 """Codecs of big-endian integers, by their number of octets."""
 
 
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise LengthError(f"vector has more than {most} elements", rule="ENC-17")
+
+
 def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encoder, Decoder]:
     """Return the codec of a vector of at most `most` elements from that of its elements."""
 
     def encode_vector(values: Sequence[Any], out: list[bytes]) -> None:
+        _check_count(len(values), most)
         parts: list[bytes] = []
         for value in values:
             encode_one(value, parts)
@@ -154,8 +160,7 @@ def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encod
             while pos < after:
                 value, pos = decode_one(data, pos, after)
                 values.append(value)
-                if len(values) > most:
-                    raise LengthError(f"vector has more than {most} elements", rule="ENC-17")
+                _check_count(len(values), most)
         except TruncatedError as error:
             raise LengthError("vector ends within an element", rule="ENC-07") from error
         return tuple(values), after
@@ -174,6 +179,7 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
         return struct.Struct(f">{count}{_FORMATS[width]}")
 
     def encode_vector(values: Sequence[int], out: list[bytes]) -> None:
+        _check_count(len(values), most)
         out.append(encode_length(width * len(values)))
         try:
             out.append(packing(len(values)).pack(*values))
@@ -185,8 +191,7 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
         count, rest = divmod(length, width)
         if rest:
             raise LengthError("vector ends within an element", rule="ENC-07")
-        if count > most:
-            raise LengthError(f"vector has more than {most} elements", rule="ENC-17")
+        _check_count(count, most)
         return packing(count).unpack_from(data, pos), pos + length
 
     return encode_vector, decode_vector
