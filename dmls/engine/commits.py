@@ -31,7 +31,7 @@ from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.group.follower import PublicGroup, follow, verify_sender
 from dmls.mls.group.process import process_commit
 from dmls.mls.group.transition import Transition, follow_commit
-from dmls.mls.group.welcome import JoinOptions, check_leaves, join
+from dmls.mls.group.welcome import JoinOptions, join
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import key_package_ref
@@ -73,8 +73,7 @@ def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventR
     group_info = decode(MLSMessage, encoded).body
     if not isinstance(group_info, GroupInfo):
         raise InvalidGroupInfoError("a genesis holds a GroupInfo")
-    group = follow(suite, group_info, RatchetTree.decode(suite, _inline(body.keyframe)))
-    check_leaves(group, JoinOptions(policy=_POLICY))
+    group = follow(suite, group_info, RatchetTree.decode(suite, _inline(body.keyframe)), policy=_POLICY)
     check_group_profile(group, draft.state.room_id)
     founder = group.tree.leaf(LeafIndex(0))
     if group.context.epoch != 0 or group.tree.member_count != 1 or group_info.signer != 0 or founder is None:

@@ -16,7 +16,7 @@ from dmls.mls.group.external import create_external_commit
 from dmls.mls.group.follower import follow, open_public_message
 from dmls.mls.group.process import open_message, process_handshake, receive_proposal
 from dmls.mls.group.transition import follow_commit
-from dmls.mls.group.welcome import JoinOptions, check_leaves, choose_tree, join
+from dmls.mls.group.welcome import JoinOptions, choose_tree, join
 from dmls.mls.messages.commit import Commit, ProposalReference
 from dmls.mls.messages.extensions import find_extension
 from dmls.mls.messages.group_info import GroupInfo
@@ -93,8 +93,7 @@ def _join_externally(scene: Scene, info: GroupInfo) -> None:
     suite = scene.room.suite
     has_tree = find_extension(info.extensions, ExtensionType.RATCHET_TREE) is not None
     tree = choose_tree(suite, info, None if has_tree else scene.room.follower.tree.encode())
-    public = follow(suite, info, tree)
-    check_leaves(public, JoinOptions(now=_NOW))
+    public = follow(suite, info, tree, now=_NOW)
     create_external_commit(public, info, scene.outsider.client, scene.outsider.random)
 
 

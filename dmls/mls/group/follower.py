@@ -23,9 +23,14 @@ from dmls.ids import LeafIndex, ProposalRef
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.framing.signing import proposal_ref, verify_content
-from dmls.mls.group.judgement import check_outside_proposal
+from dmls.mls.group.judgement import check_credential, check_external_senders, check_outside_proposal
 from dmls.mls.group.policy import GroupPolicy, OpenPolicy
-from dmls.mls.group.validation import check_group_extensions, check_group_info_extensions, check_group_members
+from dmls.mls.group.validation import (
+    check_group_extensions,
+    check_group_info_extensions,
+    check_group_members,
+    check_leaf_content,
+)
 from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import Commit
@@ -191,12 +196,30 @@ def cache_proposal(
     return replace(group, proposals=group.proposals.set(ref, CachedProposal(content, body, arrival)))
 
 
-def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree, limits: Limits = DEFAULT_LIMITS) -> PublicGroup:
+def follow(
+    suite: CipherSuite,
+    group_info: GroupInfo,
+    tree: RatchetTree,
+    *,
+    policy: GroupPolicy = OpenPolicy(),
+    now: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> PublicGroup:
     """Validate a GroupInfo with its tree and follow the group from there (RFC 9420, Section 12.4.3.1).
 
+    Args:
+        suite: the cipher suite that the group must have.
+        group_info: what a member says of the epoch.
+        tree: the epoch's, which nobody has checked yet.
+        policy: asked about all members' credentials and about external senders.
+        now: seconds since the epoch; turns lifetime checks of the members' leaves on (LN-13).
+        limits: the bounds to keep.
+
     Raises:
-        InvalidGroupInfoError, InvalidTreeError, InvalidLeafNodeError: a rule is broken.
+        InvalidGroupInfoError, InvalidTreeError, InvalidLeafNodeError, LifetimeError, InvalidCredentialError: a rule is broken, or
+            the application refuses somebody.
         SignatureError: the GroupInfo or a leaf is not signed by whom it names.
+        LimitError: the group is larger than the limits allow.
     """
     context = group_info.group_context
     if context.cipher_suite != suite.id:
@@ -210,6 +233,10 @@ def follow(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree, limits:
     validate_tree(tree, context.group_id)  # WL-12, WL-14
     if context.epoch == 0 and (context.confirmed_transcript_hash or tree.width != 1):
         raise InvalidGroupInfoError("a group begins with one leaf and an empty transcript", rule="GC-01")
+    check_external_senders(policy, suite, context.extensions, limits=limits)
+    for _, leaf in tree.members():  # WL-13, LN-28
+        check_leaf_content(suite, leaf, now=now, limits=limits)
+        check_credential(policy, leaf.credential, leaf.signature_key)
     interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, group_info.confirmation_tag)  # WL-20, XC-14
     return PublicGroup(suite, context, tree, interim, group_info.confirmation_tag)
 

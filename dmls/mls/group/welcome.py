@@ -15,13 +15,12 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.applied import AppliedProposals
 from dmls.mls.group.follower import PublicGroup, check_group_info_epoch, check_group_info_signature, follow
-from dmls.mls.group.judgement import check_credential, check_external_senders
 from dmls.mls.group.leaf import Client, KeyPackageBundle
 from dmls.mls.group.policy import GroupPolicy, OpenPolicy, PSKLookup
 from dmls.mls.group.predecessor import check_group_id, check_successor, find_predecessor
 from dmls.mls.group.secrets import ChildEpoch, check_confirmation
 from dmls.mls.group.state import GroupState, open_epoch
-from dmls.mls.group.validation import check_group_info_extensions, check_leaf_content, check_own_support
+from dmls.mls.group.validation import check_group_info_extensions, check_own_support
 from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import HPKECiphertext
@@ -44,7 +43,7 @@ from dmls.mls.schedule.psk import check_unique_psks, derive_psk_secret
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import StagedPath, derive_from, path_secret_for
 
-__all__ = ["JoinOptions", "JoinedGroup", "check_leaves", "choose_tree", "join", "make_group_info", "make_welcome"]
+__all__ = ["JoinOptions", "JoinedGroup", "choose_tree", "join", "make_group_info", "make_welcome"]
 
 
 def make_group_info(
@@ -232,19 +231,5 @@ def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | Non
         check_group_info_extensions(group_info.extensions)
         check_group_info_signature(suite, group_info, followed.tree)
         return followed
-    public = follow(suite, group_info, choose_tree(suite, group_info, ratchet_tree, options.limits), options.limits)
-    check_leaves(public, options)  # WL-13
-    return public
-
-
-def check_leaves(public: PublicGroup, options: JoinOptions) -> None:
-    """Judge every leaf, and every external sender, of a group that came from outside, beyond signatures (WL-13, LN-28).
-
-    Raises:
-        InvalidLeafNodeError, LifetimeError, InvalidCredentialError: a leaf breaks a rule, or the application refuses it.
-        InvalidGroupInfoError: the application refuses an external sender.
-    """
-    check_external_senders(options.policy, public.suite, public.context.extensions, limits=options.limits)
-    for _, leaf in public.tree.members():  # LN-28
-        check_leaf_content(public.suite, leaf, now=options.now, limits=options.limits)
-        check_credential(options.policy, leaf.credential, leaf.signature_key)
+    tree = choose_tree(suite, group_info, ratchet_tree, options.limits)
+    return follow(suite, group_info, tree, policy=options.policy, now=options.now, limits=options.limits)

@@ -11,6 +11,7 @@ import pytest
 from dmls.mls.codec import decode, encode, encode_as
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.external import create_external_commit
+from dmls.mls.group.follower import follow
 from dmls.mls.group.leaf import default_capabilities
 from dmls.mls.group.state import create_group
 from dmls.mls.messages.credential import Credential, X509Credential
@@ -26,7 +27,10 @@ from tests.support.forge import (
     forge_commit,
     forge_external_commit,
     forge_welcome,
+    nodes_of,
+    sign_group_info,
     sign_leaf,
+    tree_of,
 )
 from tests.support.groups import ALWAYS, Party, Room, parties, refusing
 from tests.support.refusals import refuse_commit, refuse_update, spoilt_update
@@ -211,6 +215,22 @@ def test_a_tree_with_such_a_leaf_is_refused(room: Room, invitation: Callable[...
     # What a leaf says of credentials is compared with all others first.
     invitation(at_carol(room, breach), "LN-10" if rule in {"LN-06", "CRD-03"} else rule)
     invitation(at_carol(room, same), None)
+
+
+@pytest.mark.breaks("LN-28", "XC-12")
+@BY_BREACH
+def test_nobody_joins_externally_where_there_is_such_a_leaf(room: Room, rule: str, breach: Breach) -> None:
+    alice = room.members[0]
+    info = alice.group_info()
+    for alteration, refusal in ((breach, "LN-10" if rule in {"LN-06", "CRD-03"} else rule), (same, None)):
+        tree = tree_of(SUITE, at_carol(room, alteration)(nodes_of(room.follower.tree)))
+        told = replace(info, group_context=replace(info.group_context, tree_hash=tree.tree_hash))
+        signed = sign_group_info(SUITE, told, alice.client)
+        if refusal is None:
+            follow(SUITE, signed, tree)
+        else:
+            with refusing(refusal):
+                follow(SUITE, signed, tree)
 
 
 @pytest.mark.keeps("LN-09")

@@ -20,7 +20,7 @@ from dmls.mls.group.policy import OpenPolicy, PSKLookup
 from dmls.mls.group.process import open_message, process_handshake, receive_proposal
 from dmls.mls.group.state import GroupState
 from dmls.mls.group.validation import check_key_package
-from dmls.mls.group.welcome import JoinOptions, check_leaves, choose_tree, join
+from dmls.mls.group.welcome import JoinOptions, choose_tree, join
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.credential import BasicCredential, X509Credential
 from dmls.mls.messages.group_info import GroupInfo
@@ -134,9 +134,8 @@ class Player:
 
     def _group_info(self, attempt: Fields) -> None:
         info = _unwrap(GroupInfo, attempt["group_info"])
-        options = JoinOptions(policy=self.policy, now=self.now)
-        group = follow(self.suite, info, choose_tree(self.suite, info, _optional(attempt["ratchet_tree"])))
-        check_leaves(group, options)
+        tree = choose_tree(self.suite, info, _optional(attempt["ratchet_tree"]))
+        group = follow(self.suite, info, tree, policy=self.policy, now=self.now)
         source = random.Random(0).randbytes
         outsider = Client.create(self.suite, BasicCredential(b"outsider"), source)
         create_external_commit(group, info, outsider, source)
