@@ -213,7 +213,7 @@ def test_limits_are_the_same_for_leaves_of_all_origins(rng: random.Random) -> No
     alice.enter(alice.stage(ProposalReference(sent.ref), limits=limits))
 
     group_info = alice.group_info()
-    group = follow(SUITE, group_info, alice.state.public.tree, limits)
+    group = follow(SUITE, group_info, alice.state.public.tree, limits=limits)
     with refusing("ENC-17", carol):
         carol.join_externally(group, group_info)
     external = carol.join_externally(group, group_info, options=CommitOptions(limits=limits))
@@ -225,9 +225,9 @@ def test_limits_are_the_same_for_leaves_of_all_origins(rng: random.Random) -> No
 def test_a_group_is_followed_within_limits(certified: Room) -> None:
     alice = certified.members[0]
     group_info, tree = alice.group_info(), alice.state.public.tree
-    follow(SUITE, group_info, tree, Limits(max_leaves=tree.width))
+    follow(SUITE, group_info, tree, limits=Limits(max_leaves=tree.width))
     with refusing("ENC-17", alice):
-        follow(SUITE, group_info, tree, Limits(max_leaves=tree.width - 1))
+        follow(SUITE, group_info, tree, limits=Limits(max_leaves=tree.width - 1))
 
 
 # Who is trusted
