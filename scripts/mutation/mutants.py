@@ -1,7 +1,8 @@
 """Mutants: ways to disable one marked check.
 
 The condition before a marked raise never holds, or one of its alternatives does not; a raise or a call that checks is left out.
-Where an id stands in a table, and what refuses is elsewhere, the id is replaced: then the test must at least ask for the id.
+Where an id stands in a table, and what refuses is elsewhere, the id is replaced: then the test must at least ask for the id. A
+rule that is kept by construction has mutants where its comment stands behind such a raise or call.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.ledger.code import product_modules
+from scripts.ledger.code import marks_in, product_modules
 from scripts.ledger.rules import read_rules
 
 __all__ = ["OTHER_ID", "Mutant", "all_mutants", "mutants_in", "mutate"]
@@ -60,29 +61,38 @@ class _Sites:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in known
         ]
         for mark in sorted(marks, key=lambda node: (node.lineno, node.col_offset)):
-            self._add_mark(mark)
+            if not self._add_disabled(str(mark.value), self._statement_around(mark)):
+                self._add(str(mark.value), "other id", mark, self._replacing(mark, ast.Constant(OTHER_ID)))
+        ends = {node.end_lineno: node for node in ast.walk(self.tree) if isinstance(node, ast.Raise | ast.Expr)}
+        for comment in marks_in(source, path):
+            if not comment.is_check and comment.line in ends:
+                self._add_disabled(comment.rule, ends[comment.line])
 
-    def _add_mark(self, mark: ast.Constant) -> None:
-        statement: ast.AST = mark
-        while not isinstance(statement, ast.stmt):
-            statement = self.parents[statement]
+    def _statement_around(self, node: ast.AST) -> ast.stmt:
+        while not isinstance(node, ast.stmt):
+            node = self.parents[node]
+        return node
+
+    def _add_disabled(self, rule: str, statement: ast.stmt) -> bool:
+        """Add what disables a statement that checks; return whether it is one."""
         around = self.parents[statement]
         if isinstance(statement, ast.Raise):
             if isinstance(around, ast.If) and statement in around.body:
                 for operand, to in _falsifying(around.test, to=False):
-                    self._add(mark, f"never {to}" if to else "never", operand, self._replacing(operand, ast.Constant(to)))
+                    self._add(rule, f"never {to}" if to else "never", operand, self._replacing(operand, ast.Constant(to)))
                 for chain, rest in _links(around.test):
-                    self._add(mark, "link", chain, self._replacing(chain, rest))
+                    self._add(rule, "link", chain, self._replacing(chain, rest))
             else:
-                self._add(mark, "no raise", statement, self._dropping(statement))
-        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-            self._add(mark, "no call", statement, self._dropping(statement))
-        else:
-            self._add(mark, "other id", mark, self._replacing(mark, ast.Constant(OTHER_ID)))
+                self._add(rule, "no raise", statement, self._dropping(statement))
+            return True
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            self._add(rule, "no call", statement, self._dropping(statement))
+            return True
+        return False
 
-    def _add(self, mark: ast.Constant, kind: str, node: ast.stmt | ast.expr, change: Change) -> None:
+    def _add(self, rule: str, kind: str, node: ast.stmt | ast.expr, change: Change) -> None:
         text = " ".join((ast.get_source_segment(self.source, node) or "").split())
-        self.found.append((Mutant(self.path, len(self.found), str(mark.value), node.lineno, kind, text), change))
+        self.found.append((Mutant(self.path, len(self.found), rule, node.lineno, kind, text), change))
 
     def _replacing(self, node: ast.expr, by: ast.expr) -> Change:
         def change() -> None:
