@@ -22,6 +22,8 @@ OTHER_ID = "XX-00"
 
 Change = Callable[[], None]
 
+_CHECKING = ("check", "judge", "refuse", "validate", "verify")
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -65,8 +67,9 @@ class _Sites:
                 self._add(str(mark.value), "other id", mark, self._replacing(mark, ast.Constant(OTHER_ID)))
         ends = {node.end_lineno: node for node in ast.walk(self.tree) if isinstance(node, ast.Raise | ast.Expr)}
         for comment in marks_in(source, path):
-            if not comment.is_check and comment.line in ends:
-                self._add_disabled(comment.rule, ends[comment.line])
+            statement = ends.get(comment.line)
+            if not comment.is_check and statement is not None and (isinstance(statement, ast.Raise) or _is_check(statement)):
+                self._add_disabled(comment.rule, statement)
 
     def _statement_around(self, node: ast.AST) -> ast.stmt:
         while not isinstance(node, ast.stmt):
@@ -113,6 +116,13 @@ class _Sites:
                     setattr(around, name, [ast.Pass() if item is statement else item for item in value])
 
         return change
+
+
+def _is_check(statement: ast.Expr) -> bool:
+    """Tell by its name whether what is called refuses something."""
+    called = statement.value.func if isinstance(statement.value, ast.Call) else None
+    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    return name.lstrip("_").startswith(_CHECKING)
 
 
 def _falsifying(test: ast.expr, *, to: bool) -> Iterator[tuple[ast.expr, bool]]:

@@ -138,7 +138,7 @@ def external_sender_key(context: GroupContext, sender: ExternalSenderIndex, body
         CodecError: the group's external_senders do not decode.
     """
     if not is_open_to_external_senders(body):
-        raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")  # PR-14, PSK-10
+        raise InvalidMessageError("an external sender cannot send this", rule="FRM-06")  # PR-14
     allowed = read_extension(context.extensions, ExtensionType.EXTERNAL_SENDERS, ExternalSenders)
     if allowed is None or sender.sender_index >= len(allowed.senders):
         raise InvalidMessageError("no such external sender", rule="FRM-05")

@@ -22,7 +22,6 @@ from dmls.mls.group.judgement import check_external_senders
 from dmls.mls.group.leaf import Client, make_leaf_node
 from dmls.mls.group.policy import GroupPolicy, OpenPolicy
 from dmls.mls.group.validation import (
-    check_group_members,
     check_leaf_node,
     check_own_extensions,
     check_own_support,
@@ -162,11 +161,10 @@ def create_group(
     pair = suite.derive_key_pair(draw(random, suite.hash_size))
     leaf = make_leaf_node(suite, client, pair.public_key, lifetime)
     check_leaf_node(suite, leaf, Lifetime, limits=limits)
-    check_own_support(leaf, extensions)
+    check_own_support(leaf, extensions)  # GC-04
     members = [client.capabilities, *(invitee.leaf_node.capabilities for invitee in invitees)]
     check_suite_choice(suite, members, preferred_suites)
     tree = RatchetTree.create(suite, leaf)
-    check_group_members(tree, extensions, limits)  # GC-04
     context = GroupContext(ProtocolVersion.MLS10, suite.id, group_id, 0, tree.tree_hash, b"", tuple(extensions))
     public = PublicGroup(suite, context, tree, b"", b"")
     epoch_secret = Secret(draw(random, suite.hash_size))

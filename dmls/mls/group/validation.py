@@ -79,7 +79,7 @@ def _check_places(extensions: Sequence[Extension], place: Place, error: type[Val
     for extension in extensions:
         number = extension.extension_type
         custom = find_extension_type(number)
-        if _PLACES.get(number, place) is not place or (custom is not None and place not in custom.places):
+        if _PLACES.get(number, place) is not place or (custom is not None and place not in custom.places):  # KP-08, WL-22
             raise error(f"extension {number} does not belong here", rule=rule)
         if custom is not None and custom.content is not None:
             read_extension((extension,), number, custom.content)
@@ -292,7 +292,7 @@ def check_group_info_extensions(extensions: Sequence[Extension]) -> None:
         CodecError: external_pub does not decode.
     """
     check_unique_types(extensions, InvalidGroupInfoError, "WL-23")
-    _check_places(extensions, Place.GROUP_INFO, InvalidGroupInfoError, "EX-10")  # WL-22
+    _check_places(extensions, Place.GROUP_INFO, InvalidGroupInfoError, "EX-10")
     read_extension(extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
 
 
@@ -310,8 +310,10 @@ def check_key_package(
         InvalidKeyPackageError, InvalidLeafNodeError, InvalidCredentialError, LifetimeError: a rule is broken.
         SignatureError: the package or its leaf is not signed by the key it names.
     """
-    if key_package.version != ProtocolVersion.MLS10 or key_package.cipher_suite != suite.id:
-        raise InvalidKeyPackageError("another version or cipher suite", rule="KP-01")  # KP-05
+    if key_package.version != ProtocolVersion.MLS10:
+        raise InvalidKeyPackageError("another version", rule="KP-01")  # KP-05
+    if key_package.cipher_suite != suite.id:
+        raise InvalidKeyPackageError("another cipher suite", rule="KP-01")
     leaf_node = key_package.leaf_node
     check_leaf_node(suite, leaf_node, Lifetime, now=now, limits=limits, is_sending=is_sending)  # KP-02
     if key_package.init_key == leaf_node.encryption_key:
@@ -321,7 +323,7 @@ def check_key_package(
     except CryptoError as error:
         raise InvalidKeyPackageError("init_key is no key of the cipher suite", rule="KP-06") from error
     check_unique_types(key_package.extensions, InvalidKeyPackageError, "KP-09")
-    _check_places(key_package.extensions, Place.KEY_PACKAGE, InvalidKeyPackageError, "EX-10")  # KP-08
+    _check_places(key_package.extensions, Place.KEY_PACKAGE, InvalidKeyPackageError, "EX-10")
     check_leaf_signature(suite, leaf_node, b"", LeafIndex(0))
     try:
         suite.verify_with_label(

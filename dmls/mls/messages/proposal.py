@@ -108,7 +108,7 @@ def is_open_to_external_senders(body: object) -> bool:
     if isinstance(body, CustomProposal):
         kind = find_proposal_type(body.proposal_type)
         return kind is not None and kind.allows_external_senders
-    return isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions)  # EX-11
+    return isinstance(body, Add | Remove | PreSharedKey | ReInit | GroupContextExtensions)  # EX-11, PSK-10
 
 
 def requires_path(body: ProposalBody) -> bool:

@@ -234,6 +234,8 @@ def test_a_proposal_from_outside_is_of_this_group_and_epoch(rng: random.Random) 
         for proposal in (asked, told):
             with refusing(rule, bob):
                 bob.receive(proposal.message)
+            with refusing(rule):
+                open_public_message(room.follower, decode(MLSMessage, proposal.message))
     late = from_guard(room, guard, Remove(2))
     room.commit(alice)
     with refusing("FRM-12", bob):

@@ -330,7 +330,7 @@ def test_an_epoch_that_cannot_be_numbered_is_refused(room: Room) -> None:
         follow_commit(bob.state.public, replace(content, content=framed), ANYBODY)
 
 
-@pytest.mark.breaks("UP-12")
+@pytest.mark.breaks("UP-12", "UP-18")
 def test_a_receiver_without_the_keys_says_so(room: Room) -> None:
     alice, bob, *_ = room.members
     message = alice.stage().message

@@ -142,7 +142,7 @@ def modern(rng: random.Random) -> Party:
     return party
 
 
-@pytest.mark.breaks("LN-10", "CRD-08")
+@pytest.mark.breaks("LN-10", "CRD-08", "PL-14")
 def test_every_member_supports_the_credential_of_a_newcomer(room: Room, modern: Party, rng: random.Random) -> None:
     alice = room.members[0]
     addition = Add(modern.key_package())
