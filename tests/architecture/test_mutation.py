@@ -86,3 +86,11 @@ def test_mutants_can_be_listed_without_running_them() -> None:
     done = _run("--list", "--rules", "LN-24")
     assert done.returncode == 0
     assert [line.split(": ")[1:3] for line in done.stdout.splitlines()] == [["LN-24", "no call"]]
+
+
+@pytest.mark.timeout(1200)
+def test_sixty_checks_are_not_taken_away_unnoticed() -> None:
+    done = _run()
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("60 mutants: 60 noticed")
