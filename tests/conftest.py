@@ -15,7 +15,7 @@ from scripts.ledger.rules import read_rules
 _COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _COMMON, max_examples=30, derandomize=True)
 settings.register_profile("ci", _COMMON, max_examples=100, derandomize=True)
-settings.register_profile("soak", _COMMON, max_examples=3000, derandomize=False)
+settings.register_profile("soak", _COMMON, max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
