@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["CHUNKS", "IS_SOAK", "chunk_seed", "mutants", "naming"]
+__all__ = ["CHUNKS", "IS_SOAK", "chunk_seed", "mutants", "naming", "untraced"]
 
 IS_SOAK: Final = bool(os.environ.get("DMLS_SOAK"))
 CHUNKS: Final = range(100 if IS_SOAK else 10)
@@ -44,3 +45,14 @@ def naming(seed: str, index: int, describe: Callable[[], str]) -> Iterator[None]
     except Exception as error:
         error.add_note(f"repeat with DMLS_SEED={seed} DMLS_MUTANT={index}\n{describe()}")
         raise
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Keep whatever traces the tests, such as the measurement of coverage, out of what is timed or done very often."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)

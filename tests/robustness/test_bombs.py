@@ -36,6 +36,7 @@ from dmls.mls.tree.nodes import ParentNode
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import merge_path
 from tests.robustness.attack import seal_private
+from tests.robustness.runs import untraced
 from tests.robustness.scene import Scene, make_scene
 from tests.robustness.test_member import digest, process
 from tests.support.forge import forge_commit, forge_key_package, forge_message, forge_welcome, sign_group_info
@@ -54,10 +55,12 @@ def refuse_at_once(act: Callable[[], object], rule: str | None) -> None:
     """Expect a typed error, soon. The best of a few tries counts, so that what else the machine does does not."""
     best = float("inf")
     for _ in range(8):
-        start = time.process_time()
-        with pytest.raises(DMLSError) as raised:
-            act()
-        best = min(best, time.process_time() - start)
+        with pytest.raises(DMLSError) as raised, untraced():
+            start = time.process_time()
+            try:
+                act()
+            finally:
+                best = min(best, time.process_time() - start)
         assert raised.value.rule == rule, raised.value
         if best < MOST_SECONDS / 2:
             break
@@ -99,10 +102,12 @@ def test_a_declared_length_costs_nothing(kind: type) -> None:
         data = bytes(start) + encode_length(MAX_VECTOR) + b"few"
         best = float("inf")
         for _ in range(3):
-            begin = time.process_time()
-            with pytest.raises(DMLSError):
-                decode(kind, data)
-            best = min(best, time.process_time() - begin)
+            with pytest.raises(DMLSError), untraced():
+                begin = time.process_time()
+                try:
+                    decode(kind, data)
+                finally:
+                    best = min(best, time.process_time() - begin)
         assert best < MOST_SECONDS
 
 
@@ -135,7 +140,7 @@ def test_as_many_references_as_decode_are_refused_at_once(scene: Scene) -> None:
 
 
 def test_a_list_of_proposals_is_refused_at_once(scene: Scene) -> None:
-    count = 4_000
+    count = 2_000
     nonce = bytes(scene.room.suite.hash_size)
     lists: dict[str, Sequence[Any]] = {
         "PL-04": [Remove(4)] * count,
@@ -264,10 +269,8 @@ def test_a_path_for_a_wide_resolution_is_counted_and_not_unpacked(scene: Scene, 
     assert isinstance(content, Commit)
     assert content.path is not None
     width = len(tree.filtered_direct_path(LeafIndex(0)))
-    nodes = [
-        UpdatePathNode(SUITE.derive_key_pair(bytes([number]) * 32).public_key, Lazy.pack(HPKECiphertext, [ciphertext] * given))
-        for number in range(width)
-    ]
+    packed = Lazy.pack(HPKECiphertext, [ciphertext] * given)
+    nodes = [UpdatePathNode(SUITE.derive_key_pair(bytes([number]) * 32).public_key, packed) for number in range(width)]
     path = replace(content.path, nodes=tuple(nodes))
     refuse_at_once(lambda: merge_path(tree, LeafIndex(0), path, excluded=frozenset()), "UP-04")
 

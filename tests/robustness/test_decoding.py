@@ -24,7 +24,7 @@ from dmls.mls.messages.registry import ExtensionType
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.tools.inspect.kinds import NODES
 from tests.robustness.mutants import Donors, mutate
-from tests.robustness.runs import CHUNKS, chunk_seed, mutants, naming
+from tests.robustness.runs import CHUNKS, chunk_seed, mutants, naming, untraced
 from tests.robustness.scene import make_scene
 from tests.robustness.wire import Piece, take_apart
 
@@ -104,6 +104,7 @@ def _try(subject: Subject, data: bytes, counts: Counter[str]) -> None:
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
+@untraced()
 def test_mutants_decode_to_themselves_or_are_refused(chunk: int) -> None:
     subjects, donors = _subjects()
     seed = chunk_seed("decoding", chunk)

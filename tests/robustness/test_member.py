@@ -26,7 +26,7 @@ from dmls.mls.messages.proposal import Add
 from dmls.mls.messages.registry import ExtensionType
 from dmls.mls.messages.welcome import Welcome
 from tests.robustness.attack import ATTACKS, Forged, attacker_of
-from tests.robustness.runs import CHUNKS, chunk_seed, mutants, naming
+from tests.robustness.runs import CHUNKS, chunk_seed, mutants, naming, untraced
 from tests.robustness.scene import Scene, find_psk, make_scene
 from tests.support.groups import ANYBODY, fingerprint
 
@@ -116,6 +116,7 @@ def _attempt(scene: Scene, forged: Forged, before: bytes, genuine: Container[byt
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
+@untraced()
 def test_a_member_survives_mutants(chunk: int) -> None:
     seed = chunk_seed("member", chunk)
     ways, weights = zip(*ATTACKS, strict=True)
