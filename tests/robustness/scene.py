@@ -51,6 +51,7 @@ from dmls.mls.messages.registry import ExtensionType, WireFormat
 from dmls.mls.messages.welcome import GroupSecrets, PathSecret, Welcome
 from dmls.mls.tree.nodes import ParentNode
 from dmls.tools.inspect.kinds import NODES
+from tests.support.certificates import Authority, credentialed
 from tests.support.forge import forge_message
 from tests.support.groups import Party, Room, fresh_update
 
@@ -72,7 +73,7 @@ class Scene:
         victim: receives them.
         accomplice: a member that tells the sender all it knows.
         joiner: added by `messages["welcome"]`, with `bundle`.
-        outsider: no member; joins from outside, at `joined_leaf`.
+        outsider: no member, with a certificate; joins from outside, at `joined_leaf`.
         psks: what the Welcome names.
         invited_to: the epoch authenticator of what the Welcome leads to.
         messages: encoded MLSMessages, by what they are.
@@ -132,6 +133,8 @@ def make_scene(suite_id: int) -> Scene:
         "application": alice.send(b"for all", authenticated_data=b"seen by all"),
         "application, padded": alice.send(b"for all", padding=pad_to_multiple(256)),
     }
+    basic = outsider.key_package()
+    outsider.client = credentialed(outsider.client, suite, Authority.root(suite=suite), "outsider.example")
     update = room.propose(dave, fresh_update(dave))
     add = room.propose(erin, Add(joiner.key_package(extensions=(LAST_RESORT,))), wire_format=PRIVATE)
     (bundle,) = joiner.bundles.values()
@@ -172,7 +175,8 @@ def make_scene(suite_id: int) -> Scene:
         "welcome": encode_message(staged.welcome),
         "group info": encode_message(info),
         "group info, without tree": encode_message(alice.group_info()),
-        "key package": encode_message(outsider.key_package()),
+        "key package": encode_message(basic),
+        "key package, certified": encode_message(outsider.key_package()),
     }
     public = decode(MLSMessage, staged.message).body
     assert isinstance(public, PublicMessage)

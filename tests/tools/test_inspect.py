@@ -218,6 +218,10 @@ def test_certificates_are_shown_or_said_to_be_none() -> None:
     (certificate,) = shown["credential"]["certificates"]
     assert certificate["der"] == b"not DER".hex()
     assert certificate["problem"].startswith("does not decode")
+    chain = json_of(look(SCENE.messages["key package, certified"]))["body"]["leaf_node"]["credential"]["certificates"]
+    assert [entry["subject"]["text"] for entry in chain] == ["CN=outsider.example", "CN=root"]
+    assert chain[0]["issuer"]["text"] == "CN=root"
+    assert chain[0]["not_before"]["utc"] < chain[0]["not_after"]["utc"]
 
 
 def test_extensions_that_do_not_decode_are_shown_as_they_are() -> None:
@@ -288,7 +292,7 @@ def test_a_cut_object_is_refused_with_the_place(name: str) -> None:
         assert "at byte" in raised.value.message
 
 
-@pytest.mark.parametrize("field", ["cipher_suite", "leaf_node.credential.identity", "extensions", "signature"])
+@pytest.mark.parametrize("field", ["cipher_suite", "leaf_node.credential.certificates", "extensions", "signature"])
 def test_the_place_is_that_of_the_field(field: str) -> None:
     data = encode_as(*SCENE.parts["key package alone"])
     value: Any = decode(KeyPackage, data)
