@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+from dmls.mls.codec import struct
 from dmls.mls.messages.credential import X509Credential
+from dmls.mls.messages.custom import CustomProposalType, register
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.messages.registry import GREASE_VALUES, ExtensionType
 
-__all__ = ["APP", "BREACHES", "HARMLESS", "Breach", "capable", "extended", "keyed", "same"]
+__all__ = ["APP", "APP_PROPOSAL", "BREACHES", "HARMLESS", "Breach", "capable", "extended", "keyed", "registered", "same"]
 
 APP = 0xF123
 """An extension type of no known meaning."""
+
+APP_PROPOSAL = 0xF00D
+"""A proposal type of no known meaning."""
+
+
+@struct
+class _Nothing:
+    """A proposal without content."""
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """Have the application know APP_PROPOSAL, so that clients may list it."""
+    with register(CustomProposalType(number=APP_PROPOSAL, content=_Nothing, requires_path=False)):
+        yield
+
 
 Breach = Callable[[LeafNode], LeafNode]
 

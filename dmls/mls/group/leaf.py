@@ -18,6 +18,7 @@ from dmls.mls.group.validation import check_listed, is_listed
 from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages import leaf_node as leaf_nodes
 from dmls.mls.messages.credential import BasicCredential, X509Credential, credential_type
+from dmls.mls.messages.custom import find_proposal_type
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.grease import grease_capabilities, grease_extension, without_grease
 from dmls.mls.messages.key_package import KeyPackage, key_package_ref
@@ -126,6 +127,8 @@ def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafN
         raise InvalidLeafNodeError("the capabilities list a version or cipher suite that is not implemented", rule="KP-10")
     if not _CREDENTIALS.issuperset(promised.credentials):
         raise InvalidLeafNodeError("the capabilities list a credential type that is not implemented", rule="KP-10")
+    if any(find_proposal_type(number) is None for number in promised.proposals):
+        raise InvalidLeafNodeError("the capabilities list a proposal type that nobody registered", rule="KP-10")
     check_listed(client.leaf_extensions, listed)
     return LeafNode(encryption_key, client.signature_key, client.credential, listed, source, client.leaf_extensions, b"")
 

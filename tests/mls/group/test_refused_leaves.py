@@ -25,7 +25,7 @@ from dmls.mls.messages.leaf_node import encode_tbs as encode_leaf_tbs
 from dmls.mls.messages.message import ApplicationData, MLSMessage, PublicMessage, encode_message
 from dmls.mls.messages.proposal import Add, Remove, Update
 from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, SignatureLabel, WireFormat
-from tests.support.breaches import APP, BREACHES, HARMLESS, Breach, keyed, same
+from tests.support.breaches import APP, APP_PROPOSAL, BREACHES, HARMLESS, Breach, keyed, registered, same
 from tests.support.forge import (
     forge_commit,
     forge_external_commit,
@@ -469,7 +469,13 @@ def test_own_extensions_are_listed(client: Client, rng: random.Random) -> None:
 @pytest.mark.breaks("KP-10")
 @pytest.mark.parametrize(
     "listed",
-    [{"versions": (1, 2)}, {"cipher_suites": (1, 0x00FF)}, {"credentials": (1, 0xF00E)}, {"credentials": (1, 0)}],
+    [
+        {"versions": (1, 2)},
+        {"cipher_suites": (1, 0x00FF)},
+        {"credentials": (1, 0xF00E)},
+        {"credentials": (1, 0)},
+        {"proposals": (APP_PROPOSAL,)},
+    ],
     ids=repr,
 )
 def test_nobody_promises_what_is_not_implemented(client: Client, rng: random.Random, listed: dict[str, tuple[int, ...]]) -> None:
@@ -478,6 +484,8 @@ def test_nobody_promises_what_is_not_implemented(client: Client, rng: random.Ran
     # GREASE promises nothing.
     harmless = listing(client, cipher_suites=(*range(1, 8), 0x0A0A), credentials=(1, 2, 0x1A1A))
     create_key_package(SUITE, harmless, ALWAYS, rng.randbytes)
+    with registered():
+        create_key_package(SUITE, listing(client, proposals=(APP_PROPOSAL, 0x2A2A)), ALWAYS, rng.randbytes)
 
 
 @pytest.mark.breaks("KP-06")

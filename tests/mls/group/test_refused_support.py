@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,7 +20,7 @@ from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.leaf_node import Capabilities, LeafNode, Lifetime
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, Remove
 from dmls.mls.messages.registry import ExtensionType
-from tests.support.breaches import APP, BREACHES, HARMLESS, Breach, capable, keyed, same
+from tests.support.breaches import APP, APP_PROPOSAL, BREACHES, HARMLESS, Breach, capable, keyed, registered, same
 from tests.support.certificates import self_signed
 from tests.support.forge import (
     TreeNode,
@@ -40,11 +40,17 @@ BY_BREACH = pytest.mark.parametrize(("rule", "breach"), [pytest.param(*BREACHES[
 BY_HARMLESS = pytest.mark.parametrize("alteration", list(HARMLESS.values()), ids=list(HARMLESS))
 
 
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    with registered():
+        yield
+
+
 # What leaves must support
 
 
-FULL = Capabilities((1,), (1,), (APP,), (0xF00D,), (1, 2))
-REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (0xF00D, 1), (1, 2)))
+FULL = Capabilities((1,), (1,), (APP,), (APP_PROPOSAL,), (1, 2))
+REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (APP_PROPOSAL, 1), (1, 2)))
 
 
 @pytest.mark.breaks("LN-03")

@@ -12,7 +12,7 @@ from dmls.mls.messages.extensions import Extension, ExternalSender, ExternalSend
 from dmls.mls.messages.leaf_node import Capabilities
 from dmls.mls.messages.proposal import Add, GroupContextExtensions, ProposalBody, ReInit, Remove
 from dmls.mls.messages.registry import ExtensionType
-from tests.support.breaches import APP, capable
+from tests.support.breaches import APP, APP_PROPOSAL, capable, registered
 from tests.support.forge import forge_commit, forge_key_package, forge_message
 from tests.support.negative.model import Attempt, Scene, messages
 from tests.support.negative.stand import Stand
@@ -20,7 +20,7 @@ from tests.support.negative.stand import Stand
 __all__ = ["scenes"]
 
 SUITE = cipher_suite(1)
-ABLE = Capabilities((1,), (1,), (APP,), (0xF00D,), (1, 2))
+ABLE = Capabilities((1,), (1,), (APP,), (APP_PROPOSAL,), (1, 2))
 NEVER = 0xF456
 """An extension type that nobody knows."""
 
@@ -91,6 +91,7 @@ def _lists(rng: random.Random) -> Scene:
     return scene
 
 
+@registered()
 def _support(rng: random.Random) -> Scene:
     """A group that all members could give an extension to, but for the one that they add."""
     stand = Stand(rng, capabilities=ABLE)
@@ -115,6 +116,7 @@ def _support(rng: random.Random) -> Scene:
     return scene
 
 
+@registered()
 def _required(rng: random.Random) -> Scene:
     """A group in which one member can do less than the others."""
     stand = Stand(rng, "abcw", capabilities=ABLE)
@@ -132,12 +134,12 @@ def _required(rng: random.Random) -> Scene:
 
     removal = Remove(lacking.leaf)
     scene.accept(**listed(required((), (), (1,))))
-    scene.accept(**listed(required((APP,), (0xF00D,), (1, 2)), removal))
+    scene.accept(**listed(required((APP,), (APP_PROPOSAL,), (1, 2)), removal))
     scene.refuse("PR-11", "an extension type that a member lacks", noticed="LN-03", **listed(required((APP,), (), ())))
-    scene.refuse("PR-11", "a proposal type that a member lacks", noticed="LN-03", **listed(required((), (0xF00D,), ())))
+    scene.refuse("PR-11", "a proposal type that a member lacks", noticed="LN-03", **listed(required((), (APP_PROPOSAL,), ())))
     scene.refuse("PR-11", "a credential type that nobody has", noticed="LN-03", **listed(required((), (), (0xF00E,))))
     again = Add(stand.newcomer("other", capabilities=replace(ABLE, proposals=())).key_package())
-    both = listed(required((), (0xF00D,), ()), removal, again)
+    both = listed(required((), (APP_PROPOSAL,), ()), removal, again)
     scene.refuse("PR-04", "a proposal type that who is added lacks", noticed="LN-03", **both)
     proposal = forge_message(stand["b"], required((APP,), (), ()))
     referring = stand.refer(proposal)

@@ -15,7 +15,7 @@ from dmls.mls.messages.leaf_node import Capabilities, CommitSource, LeafNodeSour
 from dmls.mls.messages.message import MLSMessage, PublicMessage
 from dmls.mls.messages.proposal import Add, Update
 from dmls.mls.messages.registry import ExtensionType
-from tests.support.breaches import APP, BREACHES, HARMLESS, Breach, capable, keyed, same
+from tests.support.breaches import APP, APP_PROPOSAL, BREACHES, HARMLESS, Breach, capable, keyed, registered, same
 from tests.support.forge import forge_commit, forge_external_commit, forge_key_package, forge_message, sign_leaf
 from tests.support.groups import ALWAYS, Party
 from tests.support.negative.model import Attempt, Scene, key_package_attempt, messages
@@ -25,8 +25,8 @@ from tests.support.refusals import spoilt_update
 __all__ = ["scenes"]
 
 SUITE = cipher_suite(1)
-FULL = Capabilities((1,), (1,), (APP,), (0xF00D,), (1, 2))
-REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (0xF00D, 1), (1, 2)))
+FULL = Capabilities((1,), (1,), (APP,), (APP_PROPOSAL,), (1, 2))
+REQUIRED = make_extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((APP, 1), (APP_PROPOSAL, 1), (1, 2)))
 LACKING = {
     "an extension type": capable(extensions=()),
     "a proposal type": capable(proposals=()),
@@ -199,6 +199,7 @@ def _lacking(stand: Stand, scene: Scene, rule: str, name: str, breach: Breach) -
     scene.refuse(rule, f"external commit: {name}", **messages(external))
 
 
+@registered()
 def _required(rng: random.Random) -> Scene:
     stand = Stand(rng, capabilities=FULL, extensions=(REQUIRED,))
     scene = stand.scene("a group that requires capabilities")
@@ -212,6 +213,7 @@ def _required(rng: random.Random) -> Scene:
     return scene
 
 
+@registered()
 def _group_extension(rng: random.Random) -> Scene:
     stand = Stand(rng, capabilities=FULL, extensions=(Extension(APP, b"data"),))
     scene = stand.scene("a group with an extension of the application")
