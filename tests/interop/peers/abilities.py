@@ -34,6 +34,7 @@ ABILITIES: Mapping[str, str] = MappingProxyType(
         "group_context_extensions": "proposes and commits GroupContextExtensions",
         "reinit": "closes a group in favour of a successor",
         "branch": "branches a group off",
+        "new_signature_keys": "follows a commit that brings a new signature key",
         "join_any_tree": "joins by a tree in which several leaves wait to be merged",
         "add_basic_only": "adds clients whose leaves list basic credentials only",
     }
@@ -95,6 +96,7 @@ LACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "group_context_extensions": "not in the interface",
             "reinit": "not in the interface",
             "branch": "not in the interface",
+            "new_signature_keys": "verifies such a commit with the new key, where RFC 9420, Section 6.1, wants the old one",
             "add_basic_only": "adds only who lists basic and X.509 credentials",
         },
     }

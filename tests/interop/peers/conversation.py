@@ -197,6 +197,7 @@ class Conversation:
         joiners = [item.subject for item in applied if item.subject and item.proposal["type"] == "add"]
         self._deliver(made["commit"], committer, leavers)
         committer.ask("merge")
+        committer.signature_key = made.get("signature_key", committer.signature_key)
         for leaver in leavers:
             self.leaves[self.leaf_of(leaver)] = None
         for joiner in joiners:

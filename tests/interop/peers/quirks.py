@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.tree.math import ancestor
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = ["gbp_can_remove", "ts_mls_can_join"]
+__all__ = ["gbp_can_remove", "openmls_follows_return", "ts_mls_can_join"]
 
 
 def ts_mls_can_join(encoded: str, suite: int) -> bool:
@@ -27,3 +29,20 @@ def ts_mls_can_join(encoded: str, suite: int) -> bool:
 def gbp_can_remove(leaf: int, members: int) -> bool:
     """Tell whether gbp-stack removes the member at a leaf: it takes the number of members for the number of leaves."""
     return leaf < members
+
+
+def openmls_follows_return(leaves: Sequence[object | None], leaf: int) -> bool:
+    """Tell whether gbp-stack and core-crypto follow the return, by external commit, of the member at a leaf.
+
+    Where the removal in it makes the tree shorter, and the newcomer has to make it longer again because no leaf is blank, OpenMLS
+    finds the removed leaf back where it was, unless the newcomer gets just that place.
+    """
+    occupied = [index for index, member in enumerate(leaves) if member is not None]
+    remaining = [index for index in occupied if index != leaf]
+    shorter = _width(remaining)
+    return shorter == _width(occupied) or len(remaining) < shorter or leaf == shorter
+
+
+def _width(occupied: Sequence[int]) -> int:
+    """Return the width of a tree with members at these leaves: a power of two."""
+    return 1 << max(occupied).bit_length()

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.interop.peers.abilities import can
 from tests.interop.peers.conftest import Peers
 from tests.interop.peers.conversation import Conversation, Member, make_member
 from tests.interop.peers.peer import PeerError
-from tests.interop.peers.quirks import gbp_can_remove, ts_mls_can_join
+from tests.interop.peers.quirks import gbp_can_remove, openmls_follows_return, ts_mls_can_join
 
 _EXTENSION = 0xF0CA
 _EXTERNAL_SENDERS = [5, "00"]
@@ -125,6 +126,48 @@ def test_core_crypto_commits_an_extension_that_a_member_does_not_list(peers: Pee
     room, (us, mls_rs) = _group(peers, "dmls", "mls-rs", extensions=[_EXTENSION])
     room.propose(us, change)
     room.commit(mls_rs)
+
+
+def test_core_crypto_verifies_a_commit_with_the_key_that_it_brings(peers: Peers) -> None:
+    """RFC 9420, Section 6.1: a member signs with the key of its leaf in the epoch of the message."""
+    _, (us, *witnesses, core_crypto) = _group(peers, "dmls", "mls-rs", "ts-mls", "core-crypto")
+    commit = us.ask("commit", proposals=[], rotate=True)["commit"]
+    with pytest.raises(PeerError, match="signature is invalid"):
+        core_crypto.ask("process", message=commit)
+    for witness in witnesses:
+        assert witness.ask("process", message=commit)["type"] == "commit"
+
+
+@pytest.mark.parametrize("name", ["core-crypto", "gbp-stack"])
+def test_openmls_brings_a_removed_leaf_back(peers: Peers, name: str) -> None:
+    """RFC 9420, Section 7.7: once the last leaf is removed the tree is shorter, and what makes it longer again is blank."""
+    handshake = "private" if name == "gbp-stack" else "public"
+    names = ["dmls", name, "mls-rs" if name == "core-crypto" else "dmls", "ts-mls", "dmls", "dmls"]
+    members = [make_member(peers[each], handshake=handshake) for each in names]
+    room = Conversation(members[0])
+    for member in members[1:]:
+        room.commit(members[0], room.adding(member))
+        if can(member.peer.name, "empty_commit"):
+            room.commit(member)
+    us, openmls, *witnesses, gone, last = members
+    room.commit(us, room.removing(gone))
+    assert not openmls_follows_return(room.leaves, room.leaf_of(last))
+    joined = last.peer.call("external_join", client=last.client, group_info=us.ask("group_info")["group_info"], replaces=5)
+    with pytest.raises(PeerError, match=r"PathLengthMismatch|length of the received update path"):
+        openmls.ask("process", message=joined["commit"])
+    for witness in (us, *witnesses):
+        assert witness.ask("process", message=joined["commit"])["type"] == "commit"
+
+
+def test_ts_mls_does_not_notice_its_removal_where_another_takes_its_leaf(peers: Peers) -> None:
+    """RFC 9420, Section 12.3: removals come before additions, and an addition takes the leftmost blank leaf."""
+    room, (us, ts_mls, mls_rs) = _group(peers, "dmls", "ts-mls", "mls-rs")
+    exchange = [room.removing(ts_mls).proposal, room.adding(make_member(peers["dmls"])).proposal]
+    commit = us.ask("commit", proposals=exchange)["commit"]
+    with pytest.raises(PeerError, match="No overlap"):
+        ts_mls.ask("process", message=commit, as_it_is=True)
+    assert mls_rs.ask("process", message=commit)["type"] == "commit"
+    assert ts_mls.ask("process", message=commit)["removed"]
 
 
 def test_gbp_stack_takes_the_number_of_members_for_that_of_leaves(peers: Peers) -> None:

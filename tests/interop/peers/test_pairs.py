@@ -154,6 +154,20 @@ def test_their_updates_are_committed(peers: Peers, name: str, handshake: str) ->
     talk(room)
 
 
+@pytest.mark.parametrize("name", peers_that("new_signature_keys"))
+def test_we_change_our_signature_key(peers: Peers, name: str) -> None:
+    scene, room, us, them = both(peers, name)
+    (third,) = scene.add(us, "dmls")
+    for member in (us, third, us):
+        before = member.signature_key
+        room.commit(member, rotate=True)
+        assert member.signature_key != before
+        talk(room)
+        refresh(room)
+    room.commit(us, room.adding(scene.make(name)), rotate=True)
+    room.commit(them, room.removing(third))
+
+
 @pytest.mark.parametrize("name", peers_that("messages"))
 def test_messages_out_of_order_and_from_the_epoch_before(peers: Peers, name: str) -> None:
     _, room, us, them = both(peers, name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tests.interop.peers.abilities import can
 from tests.interop.peers.conversation import Conversation, Member, Waiting, make_member
 from tests.interop.peers.peer import Peer
-from tests.interop.peers.quirks import gbp_can_remove, ts_mls_can_join
+from tests.interop.peers.quirks import gbp_can_remove, openmls_follows_return, ts_mls_can_join
 
 __all__ = ["LEAST", "MOST", "Mix", "Walk"]
 
@@ -64,6 +64,7 @@ class Walk:
             self._come_back: 4,
             self._inject_psk: 3,
             self._require: 2,
+            self._change_key: 3,
             self._reload: 4,
         }
         try:
@@ -141,11 +142,13 @@ class Walk:
             return lambda tree: ts_mls_can_join(tree, self.mix.suite)
         return lambda _: True
 
-    def _commit(self, committer: Member, *proposals: Waiting | dict[str, object], joiners: Iterable[Member] = ()) -> None:
+    def _commit(
+        self, committer: Member, *proposals: Waiting | dict[str, object], joiners: Iterable[Member] = (), **options: bool
+    ) -> None:
         """Commit; where a newcomer could not read the tree, somebody comes back by external commit, which drops what waits."""
-        if not self.room.commit(committer, *proposals, accepts=self._accepts(joiners), **self._form(committer)):
-            returning = self._pick(member for member in self.room.members if member.peer.name == "dmls")
-            assert returning is not None
+        if not self.room.commit(committer, *proposals, accepts=self._accepts(joiners), **self._form(committer), **options):
+            ours = [member for member in self.room.members if member.peer.name == "dmls"]
+            returning = self._pick(member for member in ours if self._can_return(member)) or ours[0]
             self.room.join_externally(returning, returning, replaces=returning)
 
     # Membership
@@ -272,6 +275,14 @@ class Walk:
         self._commit(committer, {"type": "group_context_extensions", "extensions": extensions})
         return noted
 
+    def _change_key(self) -> str | None:
+        committer = self._pick(member for member in self.room.members if member.peer.name == "dmls")
+        if committer is None or self.room.waiting or not self._all_can("new_signature_keys"):
+            return None
+        noted = self._note(committer, "changes its signature key")
+        self.room.commit(committer, **self._form(committer), rotate=True)
+        return noted
+
     # Messages
 
     def _say(self) -> str | None:
@@ -310,11 +321,15 @@ class Walk:
         returning = self._pick(self.room.members, "external_join")
         others = [] if returning is None else self.room.others(returning)
         via = self._pick(others, "tree_out_of_band", "group_info")
-        if returning is None or via is None or not self._can_read_tree(returning, via):
+        if returning is None or via is None or not self._can_read_tree(returning, via) or not self._can_return(returning):
             return None
         noted = self._note(returning, "comes back by external commit through", via)
         self.room.join_externally(returning, via, replaces=returning)
         return noted
+
+    def _can_return(self, member: Member) -> bool:
+        is_openmls_here = any(other.peer.name in {"gbp-stack", "core-crypto"} for other in self.room.members)
+        return not is_openmls_here or openmls_follows_return(self.room.leaves, self.room.leaf_of(member))
 
     def _can_read_tree(self, joiner: Member, via: Member) -> bool:
         return joiner.peer.name != "ts-mls" or ts_mls_can_join(via.ask("tree")["ratchet_tree"], self.mix.suite)

@@ -17,7 +17,7 @@ from dmls.mls.crypto.suites import CIPHER_SUITES, cipher_suite
 from dmls.mls.group.commit import StagedCommit
 from dmls.mls.group.external_proposal import propose_as_external_sender, propose_own_addition
 from dmls.mls.group.follower import follow
-from dmls.mls.group.leaf import default_capabilities
+from dmls.mls.group.leaf import Client, default_capabilities
 from dmls.mls.group.state import export_secret
 from dmls.mls.group.successor import create_branch, create_successor
 from dmls.mls.group.welcome import choose_tree
@@ -61,6 +61,7 @@ _ABILITIES = [
     "group_context_extensions",
     "reinit",
     "branch",
+    "new_signature_keys",
     "join_any_tree",
     "add_basic_only",
 ]
@@ -84,6 +85,8 @@ class _Group:
     device: _Device
     party: Party
     pending: StagedCommit | None = None
+    next_client: Client | None = None
+    """The client as of the epoch that the pending commit makes."""
     heard: list[ProposalRef] = field(default_factory=list)
     """Proposals in the order in which they came."""
 
@@ -145,17 +148,24 @@ class DMLSCommands(Commands):
         handshake: str | None = None,
         authenticated_data: str = "",
         force_path: bool = False,
+        rotate: bool = False,
         **_: Any,
     ) -> Answer:
-        """Commit all that waits, and `proposals` by value."""
+        """Commit all that waits, and `proposals` by value; `rotate` brings a new signature key."""
         entry = self.groups[group]
+        party, signing_key = copy.copy(entry.party), None
+        if rotate:
+            old, signing_key = party.client, party.client.signature_private_key
+            party.client = Client.create(party.suite, old.credential, party.random, capabilities=old.capabilities)
+        entry.next_client = party.client
         waiting = [ProposalReference(ref) for ref in entry.heard if ref in entry.party.state.public.proposals]
-        entry.pending = staged = entry.party.stage(
+        entry.pending = staged = party.stage(
             *waiting,
-            *(_proposal(entry.party, proposal) for proposal in proposals),
+            *(_proposal(party, proposal) for proposal in proposals),
             wire_format=_WIRE_FORMATS[handshake] if handshake else entry.device.handshake,
             authenticated_data=bytes.fromhex(authenticated_data),
-            force_path=force_path,
+            force_path=force_path or rotate,
+            signature_private_key=signing_key,
             welcome_with_tree=entry.device.with_tree,
             psks=entry.device.find_psk,
             now=_now(),
@@ -164,11 +174,14 @@ class DMLSCommands(Commands):
             "commit": staged.message.hex(),
             "welcome": None if staged.welcome is None else encode_message(staged.welcome).hex(),
             "ratchet_tree": staged.state.public.tree.encode().hex(),
+            "signature_key": party.client.signature_key.hex(),
         }
 
     def do_merge(self, group: str) -> Answer:
         entry = self.groups[group]
         assert entry.pending is not None
+        assert entry.next_client is not None
+        entry.party.client = entry.device.party.client = entry.next_client
         entry.party.enter(entry.pending)
         entry.pending = None
         return {}

@@ -18,7 +18,7 @@ from tests.interop.peers.drivers.exporter import export
 from tests.interop.peers.drivers.json_lines import Answer, Commands, serve
 
 _KEY_PACKAGE_HEADER = bytes.fromhex("00010005")
-_ABILITIES = ["send_private", "read_private", "join_any_tree", "add_basic_only"]
+_ABILITIES = ["send_private", "read_private", "new_signature_keys", "join_any_tree", "add_basic_only"]
 
 
 @dataclass

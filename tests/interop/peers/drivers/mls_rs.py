@@ -32,6 +32,7 @@ _ABILITIES = [
     "far_out_of_order",
     "tree_out_of_band",
     "resumption_psk",
+    "new_signature_keys",
     "join_any_tree",
     "add_basic_only",
 ]

@@ -5,6 +5,7 @@
 //   form of the RFC here.
 // - It makes signature keys on the NIST curves in compressed form; Section 5.1.1 wants uncompressed points. Turned round here.
 // - An Update proposal has to be made by hand, and its private key put into the state before the commit that carries it.
+// - It does not notice that it is removed where the same commit gives its leaf to another. The driver looks before it does.
 // - A commit of GroupContextExtensions alone gets no path, which Section 12.4 demands. Nothing can be done about it here.
 import { readFileSync } from "node:fs"
 import { p256, p384, p521 } from "@noble/curves/nist.js"
@@ -24,7 +25,7 @@ const CURVES = { 2: p256, 5: p521, 7: p384 }
 const ABILITIES = [
   "send_public send_private read_public read_private empty_commit several_proposals propose propose_update",
   "references outside_proposals messages far_out_of_order authenticated_data tree_out_of_band external_join group_info psk",
-  "resumption_psk chosen_extensions group_context_extensions reinit branch add_basic_only",
+  "resumption_psk chosen_extensions group_context_extensions reinit branch new_signature_keys add_basic_only",
 ].flatMap((line) => line.split(" "))
 
 const clients = {}
@@ -125,27 +126,31 @@ async function makeProposal(group, proposal, suite) {
   }
 }
 
-async function process(group, message, suite) {
+// `judge` is asked about every commit and proposal before it takes effect.
+async function process(group, message, suite, judge) {
   const psks = mls.makePskIndex(group.state, group.client.psks)
-  if (message.wireformat === "mls_private_message") return await mls.processPrivateMessage(group.state, message.privateMessage, psks, suite)
+  if (message.wireformat === "mls_private_message") return await mls.processPrivateMessage(group.state, message.privateMessage, psks, suite, judge)
   if (message.wireformat === "mls_public_message")
-    return { kind: "newState", ...(await mls.processPublicMessage(group.state, message.publicMessage, psks, suite)) }
+    return { kind: "newState", ...(await mls.processPublicMessage(group.state, message.publicMessage, psks, suite, judge)) }
   throw new Error(`no way to process ${message.wireformat}`)
 }
 
+const removes = (leaf) => (incoming) =>
+  incoming.kind === "commit" && incoming.proposals.some(({ proposal }) => proposal.proposalType === "remove" && proposal.remove.removed === leaf)
+
 // A commit may or may not carry the own Update that waits: the leaf that it leads to tells.
-async function processWithUpdate(group, message, suite) {
+async function processWithUpdate(group, message, suite, judge) {
   const { state: before, update } = group
   const index = before.privatePath.leafIndex
   try {
     group.state = { ...before, privatePath: updateLeafKey(before.privatePath, update.privateKey) }
-    const outcome = await process(group, message, suite)
+    const outcome = await process(group, message, suite, judge)
     if (hex(outcome.newState.ratchetTree[2 * index].leaf.hpkePublicKey) === update.publicKey) return outcome
   } catch {
     // It does not carry it.
   }
   group.state = before
-  return await process(group, message, suite)
+  return await process(group, message, suite, judge)
 }
 
 const commands = {
@@ -237,12 +242,17 @@ const commands = {
     return { message: hex(mls.encodeMlsMessage(sent.message)) }
   },
 
-  async process({ group: handle, message }) {
+  // `as_it_is`: let the library notice by itself that it is removed.
+  async process({ group: handle, message, as_it_is }) {
     const group = groups[handle]
     const suite = await implementation(group.client.suite)
     const before = group.state.groupContext.epoch
     const decoded = read(message)
-    const outcome = await (group.update === null ? process : processWithUpdate)(group, decoded, suite)
+    const isRemoved = removes(group.state.privatePath.leafIndex)
+    let isOver = false
+    const judge = (incoming) => ((isOver = !as_it_is && isRemoved(incoming)) ? "reject" : "accept")
+    const outcome = await (group.update === null ? process : processWithUpdate)(group, decoded, suite, judge)
+    if (isOver) return { type: "commit", removed: true }
     group.state = outcome.newState
     if (outcome.kind === "applicationMessage") return { type: "application", data: hex(outcome.message) }
     if (group.state.groupActiveState.kind === "removedFromGroup") return { type: "commit", removed: true }
