@@ -145,11 +145,11 @@ class Walk:
     def _commit(
         self, committer: Member, *proposals: Waiting | dict[str, object], joiners: Iterable[Member] = (), **options: bool
     ) -> None:
-        """Commit; where a newcomer could not read the tree, somebody comes back by external commit, which drops what waits."""
+        """Commit; where a newcomer could not read the tree, drop what waits by an external commit of ours."""
         if not self.room.commit(committer, *proposals, accepts=self._accepts(joiners), **self._form(committer), **options):
             ours = [member for member in self.room.members if member.peer.name == "dmls"]
-            returning = self._pick(member for member in ours if self._can_return(member)) or ours[0]
-            self.room.join_externally(returning, returning, replaces=returning)
+            returning = self._pick(member for member in ours if self._can_return(member))
+            self.room.join_externally(returning or self._make("dmls"), ours[0], replaces=returning)
 
     # Membership
 
@@ -280,7 +280,7 @@ class Walk:
         if committer is None or self.room.waiting or not self._all_can("new_signature_keys"):
             return None
         noted = self._note(committer, "changes its signature key")
-        self.room.commit(committer, **self._form(committer), rotate=True)
+        self._commit(committer, rotate=True)
         return noted
 
     # Messages
