@@ -130,7 +130,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
         correct_node(draft, ref, facts_of(draft, event))
         if ref not in draft.state.epochs and ref not in draft.state.expired:
             transition = follow_commit(_parent(draft, known.node.parent_ref).group, content, _POLICY)
-            _enter(draft, ref, message, content, transition, body)
+            _enter(draft, ref, message, transition, body)
         refresh_head(draft)
         return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref)
     aad = decode_commit_aad(content.content.authenticated_data)
@@ -150,7 +150,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     group_info = _inline(body.group_info)
     _check_group_info(suite, ref, transition, group_info)
     _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(draft, event))
-    _enter(draft, ref, message, content, transition, body)
+    _enter(draft, ref, message, transition, body)
     refresh_head(draft)
     return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref)
 
@@ -245,7 +245,6 @@ def _enter(
     draft: Draft,
     ref: CommitRef,
     message: PublicMessage,
-    content: AuthenticatedContent,
     transition: Transition,
     body: CommitBody,
 ) -> None:
@@ -257,7 +256,7 @@ def _enter(
             unprotect_public(held.state.public.suite, message, held.state.public.context, held.state.secrets.membership_key)
             keys = dict(draft.state.ring.keys)
             joined = _joining_keys(draft, transition)
-            processed = process_commit(held.state, content, transition, {**keys, **joined})
+            processed = process_commit(held.state, transition, {**keys, **joined})
         except EvictedError:
             draft.notify(NoticeKind.EVICTED, ref)
         except (CryptoError, InvalidCommitError, PuncturedError) as error:

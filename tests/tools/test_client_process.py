@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dmls.client.channel import ServiceChannel
-from dmls.errors import CodecError, InternalError
+from dmls.errors import CodecError, DMLSError, InternalError
 from dmls.ids import DeviceId, RoomId, UserId
 from dmls.matrix.bodies import ALGORITHM
 from dmls.tools.demo.client_device import ClientProcess
@@ -66,7 +66,7 @@ def test_what_a_client_refuses_is_a_typed_error_and_the_process_lives_on(carol: 
     with pytest.raises(CodecError):
         carol.try_everything(ROOM, {"algorithm": ALGORITHM, "kind": "message"})
     delta = room_pb2.UpdateRoomStateRequest(room_id=ROOM, version=7, base_version=6, delta=room_pb2.RoomStateDelta())
-    with pytest.raises(Exception, match="does not build on"):
+    with pytest.raises(DMLSError, match="does not build on"):
         carol.call(delta, room_pb2.UpdateRoomStateResponse)
     _join(carol)
 

@@ -88,14 +88,13 @@ def receive_proposal(
 
 def process_commit(
     state: GroupState,
-    content: AuthenticatedContent,
     transition: Transition,
     private_keys: Mapping[bytes, Secret],
     *,
     psks: PSKLookup | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ProcessedCommit:
-    """Enter the epoch that a verified commit makes; `transition` is what `follow_commit` said of it.
+    """Enter the epoch that a verified commit makes; `transition` is what `follow_commit` said of it, from the same epoch.
 
     Leaves of this agent that the commit adds become own leaves where `private_keys` holds their key. The keys of nodes that only
     they are below come with their Welcome.
@@ -154,4 +153,4 @@ def process_handshake(
         ValidationError, StateError, CryptoError: as `follow_commit` and `process_commit` do.
     """
     transition = follow_commit(state.public, content, policy or OpenPolicy(), now=now, limits=limits)
-    return process_commit(state, content, transition, private_keys, psks=psks, limits=limits)
+    return process_commit(state, transition, private_keys, psks=psks, limits=limits)

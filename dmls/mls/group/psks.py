@@ -29,7 +29,8 @@ class PSKKeeper:
     """Keys by what names them, as a `PSKLookup`. Immutable.
 
     Resumption PSKs are found for usage application only, of whichever groups and epochs they are (PSK-09, AMB-14): the others
-    link a group to its predecessor, whose state tells more than the key does (`JoinOptions.predecessors`).
+    link a group to its predecessor, whose state tells more than the key does (`JoinOptions.predecessors`). An epoch is known by
+    its number: of forks of one epoch the one added last counts.
     """
 
     external: Map[bytes, Secret] = Map()

@@ -106,7 +106,8 @@ class JoinOptions:
     """Ids of the groups that the client is in (WL-09). A group that a ReInit closed need not be left out."""
     predecessors: Sequence[GroupState] = ()
     """What the group may continue, and must where it is given: the group that a ReInit closed, or the epochs that a branch may
-    have been made from. Without it, only a group that continues none is joined (RFC 9420, Sections 11.2 and 11.3)."""
+    have been made from. Without it, only a group that continues none is joined (RFC 9420, Sections 11.2 and 11.3). Of forks of
+    one epoch only one may be given: a Welcome names an epoch by its number, and one fork's key alone opens it."""
 
 
 _DEFAULT_OPTIONS = JoinOptions()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dmls.errors import EvictedError, NotAMemberError, StateError
+from dmls.errors import DMLSError, EvictedError, NotAMemberError, StateError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
@@ -97,7 +97,7 @@ def test_a_commit_changes_no_state_until_it_is_entered(rng: random.Random) -> No
     bob.enter(theirs)
     room.follow(theirs.message, theirs)
     room.settle()
-    with pytest.raises(Exception, match="FRM-12"):
+    with pytest.raises(DMLSError, match="FRM-12"):
         bob.process(mine.message)
 
 
@@ -212,7 +212,7 @@ def test_who_is_removed_learns_it_and_can_do_no_more(rng: random.Random) -> None
     assert fingerprint(bob.state) == before
     assert pending.state.public.context.epoch == bob.epoch + 1
     alice.enter(staged)
-    with pytest.raises(Exception, match="FRM-12"):
+    with pytest.raises(DMLSError, match="FRM-12"):
         alice.process(pending.message)
 
 
@@ -251,9 +251,9 @@ def test_what_a_leaf_supports_may_change_with_its_path(rng: random.Random) -> No
     room = Room(alice)
     room.add(alice, bob, old)
     extension = GroupContextExtensions((Extension(APP_EXTENSION, b""),))
-    with pytest.raises(Exception, match="LN-04"):
+    with pytest.raises(DMLSError, match="LN-04"):
         alice.stage(extension)
-    with pytest.raises(Exception, match="LN-04"):
+    with pytest.raises(DMLSError, match="LN-04"):
         old.stage(extension)
     old.client = replace(old.client, capabilities=CAPABLE)
     room.commit(old, extension)

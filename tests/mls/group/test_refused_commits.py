@@ -340,7 +340,7 @@ def test_a_receiver_without_the_keys_says_so(room: Room) -> None:
     transition = follow_commit(bob.state.public, content, ANYBODY)
     wrong = dict.fromkeys(bob.ring.keys, Secret(bytes(32)))
     with pytest.raises(DecryptionError):
-        process_commit(bob.state, content, transition, wrong)
+        process_commit(bob.state, transition, wrong)
     # A committer cannot open its own path.
     with refusing("UP-12", alice):
         alice.process(message)
