@@ -31,7 +31,7 @@ from dmls.mls.messages.extensions import (
 )
 from dmls.mls.messages.grease import without_grease
 from dmls.mls.messages.key_package import KeyPackage
-from dmls.mls.messages.leaf_node import Capabilities, CommitSource, LeafNode, Lifetime, UpdateSource
+from dmls.mls.messages.leaf_node import Capabilities, CommitSource, LeafNode, LeafNodeSource, Lifetime, UpdateSource
 from dmls.mls.messages.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
@@ -66,11 +66,6 @@ _PLACES: dict[int, Place] = {
     ExtensionType.REQUIRED_CAPABILITIES: Place.GROUP_CONTEXT,
     ExtensionType.EXTERNAL_PUB: Place.GROUP_INFO,
     ExtensionType.EXTERNAL_SENDERS: Place.GROUP_CONTEXT,
-}
-_SOURCE_RULES: dict[type, tuple[str, str]] = {
-    Lifetime: ("LN-15", "key_package"),
-    UpdateSource: ("LN-16", "update"),
-    CommitSource: ("LN-17", "commit"),
 }
 
 
@@ -120,9 +115,7 @@ def check_leaf_node(
         InvalidCredentialError, LimitError: the certificates are not what they must be.
         LifetimeError: the lifetime is malformed, over or not begun.
     """
-    if not isinstance(leaf_node.source, source):
-        rule, name = _SOURCE_RULES[source]
-        raise InvalidLeafNodeError(f"the leaf's source is not {name}", rule=rule)
+    _check_source(leaf_node.source, source)
     check_key(suite.check_encryption_key, leaf_node.encryption_key, InvalidLeafNodeError)
     check_key(suite.check_signature_key, leaf_node.signature_key, InvalidLeafNodeError)
     check_leaf_content(suite, leaf_node, now=now, limits=limits, is_sending=is_sending)
@@ -140,6 +133,15 @@ def check_certificates(
     if isinstance(credential, X509Credential):
         most, size = limits.max_certificates, limits.max_certificate_bytes
         check_chain(suite, credential.certificates, signature_key, max_certificates=most, max_bytes=size)
+
+
+def _check_source(source: LeafNodeSource, wanted: type) -> None:
+    if wanted is Lifetime and not isinstance(source, Lifetime):
+        raise InvalidLeafNodeError("the leaf's source is not key_package", rule="LN-15")
+    if wanted is UpdateSource and not isinstance(source, UpdateSource):
+        raise InvalidLeafNodeError("the leaf's source is not update", rule="LN-16")
+    if wanted is CommitSource and not isinstance(source, CommitSource):
+        raise InvalidLeafNodeError("the leaf's source is not commit", rule="LN-17")
 
 
 def check_leaf_content(
