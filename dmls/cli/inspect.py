@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmls.tools.inspect.source import Encoding
+
 if TYPE_CHECKING:
     from dmls.tools.inspect.kinds import Inspected
 
-__all__ = ["Kind", "Written", "app"]
+__all__ = ["Kind", "app"]
 
 app = typer.Typer(add_completion=False)
 
@@ -32,20 +34,12 @@ class Kind(StrEnum):
     PROPOSAL = "proposal"
 
 
-class Written(StrEnum):
-    """How the bytes may be written."""
-
-    HEX = "hex"
-    BASE64 = "base64"
-    RAW = "raw"
-
-
 @app.command()
 def inspect(
     source: Annotated[str, typer.Argument(metavar="FILE", help="File with one object; - reads standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     kind: Annotated[Kind | None, typer.Option("--type", help="What it is, instead of what it looks like.")] = None,
-    encoding: Annotated[Written | None, typer.Option("--encoding", help="How it is written, instead of how it looks.")] = None,
+    encoding: Annotated[Encoding | None, typer.Option("--encoding", help="How it is written, instead of how it looks.")] = None,
     suite: Annotated[
         int | None, typer.Option("--suite", min=1, max=7, help="Cipher suite of objects that do not name theirs.")
     ] = None,
@@ -60,11 +54,11 @@ def inspect(
     from dmls.errors import InvalidArgumentError
     from dmls.mls.crypto.suites import cipher_suite
     from dmls.tools.inspect.kinds import recognise
-    from dmls.tools.inspect.source import Encoding, decodings, read_source
+    from dmls.tools.inspect.source import decodings, read_source
     from dmls.tools.inspect.values import printable
 
     try:
-        candidates = list(decodings(read_source(source, sys.stdin.buffer), None if encoding is None else Encoding(encoding)))
+        candidates = list(decodings(read_source(source, sys.stdin.buffer), encoding))
     except InvalidArgumentError as error:
         typer.echo(f"dmls: {printable(error.message)}", err=True)
         raise typer.Exit(2) from error

@@ -132,7 +132,7 @@ def test_a_command_that_does_not_exist_is_noticed(command: str, wrong: str) -> N
 
 def test_the_readme_mentions_only_options_that_exist() -> None:
     text = _FENCED.sub("", (ROOT / "README.md").read_text())
-    shown = _help() + _help("serve") + _help("conformance") + _help("demo")
+    shown = _help() + _help("serve") + _help("conformance") + _help("demo") + _help("inspect")
     assert [code for code in _INLINE.findall(text) if code.startswith("--") and code not in shown] == []
 
 

@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 from dmls.cli import inspect as command
 from dmls.cli.app import app
 from dmls.tools.inspect.kinds import KINDS
-from dmls.tools.inspect.source import Encoding
 from tests.robustness.scene import make_scene
 
 KEY_PACKAGE = make_scene(1).messages["key package"]
@@ -102,7 +101,6 @@ def test_a_wrong_command_line_is_refused(arguments: list[str]) -> None:
 
 def test_the_command_line_offers_what_there_is() -> None:
     assert [kind.value for kind in command.Kind] == list(KINDS)
-    assert {encoding.value for encoding in command.Written} == {encoding.value for encoding in Encoding}
 
 
 def test_only_what_the_core_needs_is_imported(file: Path) -> None:
