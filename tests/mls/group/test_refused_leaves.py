@@ -24,7 +24,7 @@ from dmls.mls.messages.leaf_node import CommitSource, LeafNode, Lifetime, Update
 from dmls.mls.messages.leaf_node import encode_tbs as encode_leaf_tbs
 from dmls.mls.messages.message import ApplicationData, MLSMessage, PublicMessage, encode_message
 from dmls.mls.messages.proposal import Add, Remove, Update
-from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, SignatureLabel, WireFormat
+from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, WireFormat
 from tests.support.breaches import APP, APP_PROPOSAL, BREACHES, HARMLESS, Breach, keyed, registered, same
 from tests.support.forge import (
     forge_commit,
@@ -150,7 +150,10 @@ def test_unknown_extensions_of_a_key_package_are_kept_as_they_came(room: Room, n
 
 
 @pytest.mark.breaks("EX-14", "LN-02", "KP-03")
-@pytest.mark.parametrize("label", [*SignatureLabel, "", "LeafNode", "MLS 1.0 LeafNodeTBS"])
+@pytest.mark.parametrize(
+    "label",
+    ["LeafNodeTBS", "KeyPackageTBS", "GroupInfoTBS", "FramedContentTBS", "", "LeafNode", "KeyPackage", "MLS 1.0 LeafNodeTBS"],
+)
 def test_what_is_signed_under_another_label_is_not_signed(room: Room, newcomer: Party, label: str) -> None:
     alice, bob, *_ = room.members
     made, key = newcomer.key_package(), newcomer.client.signature_private_key

@@ -308,6 +308,7 @@ def test_whoever_derives_path_secrets_or_keys_differently_is_noticed_by_those_be
     chain: str | None, key: str, rng: random.Random
 ) -> None:
     scene = Scene.make(rng)
+    assert scene.staged.path_secrets[1] == SUITE.derive_secret(scene.staged.path_secrets[0], "path")
     secrets = [Secret(rng.randbytes(32)) for _ in range(3)]
     for step in range(2):
         if chain is not None:
