@@ -90,7 +90,8 @@ def leaf_part(leaf: LeafNode) -> bytes:
 
 def parent_part(scene: Scene, unmerged: Sequence[int]) -> bytes:
     key = scene.room.suite.derive_key_pair(bytes(32)).public_key
-    return b"\x01\x02" + encode(ParentNode(key, b"", tuple(unmerged)))
+    leaves = b"".join(leaf.to_bytes(4, "big") for leaf in unmerged)
+    return b"\x01\x02" + encode_opaque(key) + encode_opaque(b"") + encode_opaque(leaves)
 
 
 # Lengths
