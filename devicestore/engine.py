@@ -25,7 +25,7 @@ from devicestore.files import FileLock, open_private
 from devicestore.sealing import SEALING_OPTION, RowSealing, Sealing
 from devicestore.writer import Writer, run_in
 
-__all__ = ["Store", "choose_journal_mode", "create_reader", "create_writer"]
+__all__ = ["Store", "choose_journal_mode", "create_reader", "create_writer", "read_unsealed"]
 
 BUSY_TIMEOUT_S = 10.0
 """How long a connection waits for another's lock, or a reader for a connection."""
@@ -152,6 +152,27 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def read_unsealed(url: str, work: Callable[[Connection], T]) -> T:
+    """Run `work` on a database whose key is not at hand: nothing can be changed, and no sealed value opens.
+
+    Raises:
+        Locked, Insecure, SchemaMismatch, NotFound, Unavailable, Busy, Corrupt, Invalid: see `Store.open`; nothing is migrated.
+        StoreError: also where `work` asks for a sealed value.
+    """
+
+    def check_and_work(conn: Connection) -> T:
+        migrations.check(conn)
+        return work(conn)
+
+    with contextlib.ExitStack() as undo:
+        parsed = _parse(url)
+        if _is_sqlite(parsed):
+            undo.callback(_own_file(Path(parsed.database or ""), create=False).release)
+        reader = create_reader(parsed)
+        undo.callback(reader.dispose)
+        return run_in(reader, check_and_work)
 
 
 def _parse(url: str) -> URL:

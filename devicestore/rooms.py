@@ -15,7 +15,7 @@ from devicestore.errors import Invalid
 from devicestore.models import PLAIN_TABLES, Outbox, Room
 from devicestore.statements import upsert
 
-__all__ = ["RECORD_TABLES", "apply", "find", "forget", "list_rooms", "load"]
+__all__ = ["RECORD_TABLES", "apply", "find", "forget", "list_keys", "list_rooms", "load", "load_plain"]
 
 RECORD_TABLES = (*PLAIN_TABLES, *SEALED_TABLES)
 """The names of all record tables."""
@@ -60,11 +60,31 @@ def load(conn: Connection, room_id: str) -> Iterator[tuple[str, bytes, bytes]]:
     Raises:
         SealBroken: a sealed record was altered or moved.
     """
+    yield from load_plain(conn, room_id)
+    for table in SEALED_TABLES:
+        yield from ((table, key, value) for key, value in load_sealed(conn, table, room_id))
+
+
+def load_plain(conn: Connection, room_id: str) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield the records of a room that are not sealed as (table, key, value), by table and key; none if the room is unknown.
+
+    The iterator lives no longer than the unit of work that asked for it.
+    """
     for table, model in PLAIN_TABLES.items():
         rows = conn.execute(select(model.key, model.value).where(model.room_id == room_id).order_by(model.key))
         yield from ((table, row.key, row.value) for row in rows)
-    for table in SEALED_TABLES:
-        yield from ((table, key, value) for key, value in load_sealed(conn, table, room_id))
+
+
+def list_keys(conn: Connection, table: str, room_id: str) -> list[bytes]:
+    """Return the keys of a room's records in one of the sealed tables, in order; the values stay sealed.
+
+    Raises:
+        Invalid: `table` is not sealed.
+    """
+    model = SEALED_TABLES.get(table)
+    if model is None:
+        raise Invalid(f"there is no sealed record table {table}")
+    return list(conn.execute(select(model.key).where(model.room_id == room_id).order_by(model.key)).scalars())
 
 
 def list_rooms(conn: Connection) -> list[str]:

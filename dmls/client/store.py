@@ -14,10 +14,10 @@ from dmls.ids import DeviceId, UserId
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.rooms.people import device_of_row
+from dmls.rooms.public import CLIENT_DATABASE
 
 __all__ = ["load_or_make_device", "open_client_store"]
 
-_DATABASE = "device.db"
 _KEY = "key"
 
 
@@ -29,7 +29,7 @@ def open_client_store(folder: Path) -> Store:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sealing = Sealing(load_or_create_key(folder / _KEY))
-    return Store.open(f"sqlite:///{folder.absolute() / _DATABASE}", sealing, migrate=True)
+    return Store.open(f"sqlite:///{folder.absolute() / CLIENT_DATABASE}", sealing, migrate=True)
 
 
 def load_or_make_device(

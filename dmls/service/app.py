@@ -25,6 +25,7 @@ from dmls.errors import DMLSError
 from dmls.ids import ServerName, UserId
 from dmls.matrix.identifiers import server_of
 from dmls.rooms.keeper import Keeper, Report
+from dmls.rooms.public import SERVICE_DATABASE
 from dmls.service.calls import Calls
 from dmls.service.config import Settings
 from dmls.service.core import Core
@@ -54,7 +55,6 @@ from dmls.v1 import (
 
 __all__ = ["Service", "StartError", "open_core", "serve"]
 
-_DATABASE = "dmls.sqlite3"
 _KEY = "key"
 _SERVICES = tuple(
     service.full_name
@@ -80,7 +80,7 @@ def open_core(settings: Settings, on_report: Callable[[Report], None]) -> Core:
     _own_directory(settings.data)
     try:
         sealing = Sealing(load_or_create_key(settings.data / _KEY))
-        store = Store.open(f"sqlite:///{(settings.data / _DATABASE).resolve()}", sealing, migrate=True)
+        store = Store.open(f"sqlite:///{(settings.data / SERVICE_DATABASE).resolve()}", sealing, migrate=True)
     except StoreError as error:
         raise StartError(f"{settings.data}: {error}") from error
     try:
