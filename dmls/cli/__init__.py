@@ -1,7 +1,8 @@
 """The command line. One module a command; each is imported when it is run or when help is shown, and not before.
 
-A command's module has an `app`, a `typer.Typer` with that one command. What it needs beyond the command line itself it imports
-inside the command, so that one command works where the requirements of another are missing.
+A command's module has an `app`, a `typer.Typer` with that one command or, as `room`, with those of one subject. What it needs
+beyond the command line itself it imports inside the command, so that one command works where the requirements of another are
+missing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ COMMANDS: Final = {
     "serve": "dmls.cli.serve",
     "conformance": "dmls.cli.conformance",
     "inspect": "dmls.cli.inspect",
+    "room": "dmls.cli.room",
 }
 """Module of each command, in the order in which help lists them."""
 

@@ -21,7 +21,7 @@ def demo(
         typer.Option(metavar="DIR", help="A recording. [default: the repository's example]", show_default=False),
     ] = None,
     kill: Annotated[bool, typer.Option("--kill", help=f"Kill the services with SIGKILL, {_KILLS} times.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the data directories.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the data directories, with pictures of the epoch graphs.")] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="What the moments of the kills are chosen by.")] = 0,
     kills: Annotated[int, typer.Option(metavar="N", help="How often to kill, instead of 20 times.", hidden=True)] = 0,
 ) -> None:

@@ -67,7 +67,7 @@ def _wrong(command: list[str]) -> list[str]:
         return [f"no test covers {program}"]
     if program == _PYTHON:
         return _wrong_module(arguments)
-    subcommand = [argument for argument in arguments[:1] if not argument.startswith("-")]
+    subcommand = [argument for argument in arguments[: 2 if arguments[:1] == ["room"] else 1] if not argument.startswith("-")]
     try:
         shown = _help(*subcommand)
     except subprocess.CalledProcessError:
@@ -119,6 +119,8 @@ def test_a_documented_command_exists(command: str, document: str) -> None:
         ("make demo ARGS=--never-heard-of", "no such option: --never-heard-of"),
         ("make test SPEED=2", "no such setting: SPEED"),
         (".venv/bin/dmls fly", "no such subcommand: ['fly']"),
+        ("dmls room fly", "no such subcommand: ['room', 'fly']"),
+        ("dmls room graph ROOM --fly", "no such option: --fly"),
         ("dmls demo --never-heard-of", "no such option: --never-heard-of"),
         (".venv/bin/python -m tests.interop.wg.server --fly", "no such option: --fly"),
         (".venv/bin/python -m tests.architecture.test_tree", "no such program: tests.architecture.test_tree"),

@@ -104,7 +104,10 @@ def test_the_data_directories_stay_if_they_are_wanted(tmp_path: Path, monkeypatc
     shown = _run(Options(recording, keep=True))
     [data] = tmp_path.glob("dmls-demo-*")
     assert str(data) in shown
-    assert {path.name.partition("-")[0] for path in data.iterdir()} == {"hs1", "hs2", "carol", "dan"}
+    assert {path.name.partition("-")[0] for path in data.iterdir() if path.is_dir()} == {"hs1", "hs2", "carol", "dan"}
+    assert sorted(path.name for path in data.iterdir() if path.is_file()) == ["hs1.mmd", "hs1.svg", "hs2.mmd", "hs2.svg"]
+    assert "HEAD" in (data / "hs1.mmd").read_text()
+    assert b"HEAD" in (data / "hs2.svg").read_bytes()
 
 
 # Differences

@@ -25,6 +25,7 @@ from dmls.tools.demo.log import LogFolder
 from dmls.tools.demo.log_reader import read_log_folder
 from dmls.tools.demo.names import user_text
 from dmls.tools.demo.output import open_output
+from dmls.tools.demo.pictures import write_pictures
 from dmls.tools.demo.replay import Replay
 from dmls.tools.demo.service import ServiceProcess
 from dmls.tools.demo.story import Story
@@ -102,7 +103,9 @@ def _data_folder(options: Options, console: Console) -> Iterator[Path]:
         yield data
     finally:
         if options.keep:
-            console.print(f"the data directories are in {data}", highlight=False, soft_wrap=True)
+            for missing in write_pictures(data):
+                console.print(missing, style="red", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"the data directories and the epoch graphs are in {data}", highlight=False, soft_wrap=True)
         else:
             shutil.rmtree(data, ignore_errors=True)
 
