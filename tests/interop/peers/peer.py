@@ -18,7 +18,7 @@ from tests.interop.peers.drivers.json_lines import Answer, Commands, answer
 
 __all__ = ["LocalPeer", "Peer", "PeerError", "PeerProcess"]
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 """How long one command may take."""
 
 _PATIENCE = 5.0
