@@ -17,6 +17,7 @@ from tests.interop.peers.peer import PeerError, PeerProcess
 
 _HERE = Path(__file__).parent
 _LOCKED_PYTHON = (_HERE.parents[2] / "requirements" / "peers.txt").read_text()
+_DOCUMENT = (_HERE.parents[2] / "docs" / "peers.md").read_text()
 _LOCKED_NODE = json.loads((_HERE / "package-lock.json").read_text())["packages"]
 
 
@@ -54,8 +55,9 @@ def test_a_refused_command_leaves_a_driver_running(peers: Peers, name: str) -> N
         ("core-crypto", "@wireapp/core-crypto"),
     ],
 )
-def test_the_version_that_answers_is_the_locked_one(peers: Peers, name: str, lock: str) -> None:
+def test_the_version_that_answers_is_the_locked_and_documented_one(peers: Peers, name: str, lock: str) -> None:
     version = peers[name].call("hello")["version"]
+    assert f"`{lock}` | {version} |" in _DOCUMENT
     entry = _LOCKED_NODE.get(f"node_modules/{lock}")
     assert f"{lock}=={version} " in _LOCKED_PYTHON if entry is None else entry["version"] == version
 

@@ -12,12 +12,11 @@ import { p256, p384, p521 } from "@noble/curves/nist.js"
 import * as mls from "ts-mls"
 import { createGroupInfo, createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js"
 import { decodeRatchetTree, ratchetTreeEncoder } from "ts-mls/ratchetTree.js"
-import { decodeVarLenData } from "ts-mls/codec/variableLength.js"
+import { decodeVarLenData, varLenDataEncoder } from "ts-mls/codec/variableLength.js"
 import { encode } from "ts-mls/codec/tlsEncoder.js"
 import { leafNodeTBSEncoder } from "ts-mls/leafNode.js"
 import { signWithLabel } from "ts-mls/crypto/signature.js"
 import { updateLeafKey } from "ts-mls/privateKeyPath.js"
-import { varLenDataEncoder } from "ts-mls/codec/variableLength.js"
 import { bytes, hex, serve } from "./json_lines.mjs"
 
 const SUITES = [1, 2, 3, 4, 5, 6, 7]
