@@ -10,7 +10,7 @@ ARGS   ?=
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK  := requirements/dev.txt
-ROOMS := S1-figure1-v10 S1-figure1-v12
+ROOMS := S1-figure1-v10 S1-figure1-v12 S2-partition-v10 S3-duel-v10
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check ledger mutants proto bench soak fuzz peers lock venv clean \
@@ -19,8 +19,12 @@ ROOMS := S1-figure1-v10 S1-figure1-v12
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: $(READY) ## play the recorded rooms of two homeservers through two services (ARGS=--kill: while killing them)
+demo: $(READY) ## play recorded rooms of two homeservers through two services (ARGS=--kill: while killing them; ARGS="--scenario duel")
+ifneq ($(filter --scenario% --log% --help,$(ARGS)),)
+	@$(BIN)/dmls demo $(ARGS)
+else
 	@set -e; for room in $(ROOMS); do $(BIN)/dmls demo --log examples/room-logs/$$room $(ARGS); done
+endif
 
 serve: $(READY) ## run one service on loopback (ARGS="--data DIR ...")
 	@$(BIN)/dmls serve $(ARGS)

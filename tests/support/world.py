@@ -11,11 +11,11 @@ import heapq
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dmls.engine.agent import Agent, OwnDevice, make_client
+from dmls.engine.agent import Agent, OwnDevice, devices_of, make_client
 from dmls.engine.effects import (
     BackfillWanted,
     BlobToUpload,
@@ -56,6 +56,7 @@ from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.group.leaf import KeyPackageBundle, create_key_package
 from dmls.mls.messages.leaf_node import Lifetime
 from dmls.mls.messages.message import encode_message
+from dmls.tools.demo.link import Link
 from dmls.tools.demo.log import DeviceAction, EventLine, LogFolder, PartitionLine, RoomLog, StateChange, Step
 
 __all__ = ["Party", "SentMessage", "World"]
@@ -106,9 +107,10 @@ class SentMessage:
 class World:
     """The homeservers' side of a recording."""
 
-    def __init__(self, folder: LogFolder, *, clients: frozenset[str], seed: int, reload_every: int = 0) -> None:
+    def __init__(self, folder: LogFolder, *, clients: frozenset[str], seed: int, reload_every: int = 0, room: int = 0) -> None:
         self.folder = folder
-        self.room: RoomLog = folder.rooms[0]
+        self.room: RoomLog = folder.rooms[room]
+        self.link = Link(folder)
         self.clients = clients
         self.rng = random.Random(seed)
         self.now = 0
@@ -123,6 +125,10 @@ class World:
         self.members: dict[str, dict[UserId, StateChange]] = {name: {} for name in self.room.servers}
         self.facts: dict[str, RoomFacts] = {name: RoomFacts() for name in self.room.servers}
         self.commit_events: dict[str, EventId] = {}
+        self.cut_off: set[tuple[str, str]] = set()
+        """What was done while the link was cut: a server, and `commit` or `message`."""
+        self.soft_failed = 0
+        """How many events were passed on as soft-failed."""
         self.blobs: dict[bytes, bytes] = {}
         self.messages: dict[EventId, SentMessage] = {}
         self.plaintexts: dict[EventId, RoomEvent] = {}
@@ -250,6 +256,7 @@ class World:
             content = json.loads(item.content)
             if content["kind"] in ("commit", "genesis") and item.commit_ref:
                 self.commit_events[item.commit_ref.hex()] = event_id
+                self._note(party.server, "commit")
             self.at(self.now, lambda: self._sent(party, item, event_id, content))
         elif isinstance(item, ToDeviceToSend):
             self.at(self.now, lambda: self._to_device(party, item))
@@ -268,6 +275,10 @@ class World:
         self.step(party, OutboxAnswered(item.commit_ref, event_id))
         self.publish(party.server, event_id, item.sender, content)
 
+    def _note(self, server: str, what: str) -> None:
+        if not self.link.is_whole:
+            self.cut_off.add((server, what))
+
     def _to_device(self, party: Party, item: ToDeviceToSend) -> None:
         owner = self.owner(item.user_id, item.device_id)
         if owner is None:
@@ -277,7 +288,16 @@ class World:
         ts = self.now if owner.server == party.server else self._arrival(party.server, owner.server)
         self.at(ts, lambda: self._tell(owner, message))
 
+    def _opens(self, party: Party, users: Iterable[UserId]) -> int:
+        """Return when a party's server can reach those of users."""
+        others = {self._local(user) for user in users} - {party.server}
+        return max((self.link.opens(party.server, other, self.now) for other in others), default=self.now)
+
     def _claim(self, party: Party, item: ClaimWanted) -> None:
+        opens = self._opens(party, (device.user_id for device in item.devices))
+        if opens > self.now:
+            self.at(opens + 1, lambda: self._claim(party, item))
+            return
         provided: dict[Device, bytes | None] = {}
         for device in item.devices:
             owner = self.owner(device.user_id, device.device_id)
@@ -292,6 +312,10 @@ class World:
         self.step(party, KeyPackagesProvided(provided))
 
     def _answer_lists(self, party: Party, item: DeviceListsWanted) -> None:
+        opens = self._opens(party, item.users)
+        if opens > self.now:
+            self.at(opens + 1, lambda: self._answer_lists(party, item))
+            return
         for user in item.users:
             is_own = party.is_service and self._local(user) == party.server
             self.step(party, self._list(user, is_own=is_own))
@@ -307,15 +331,7 @@ class World:
 
     def _arrival(self, source: str, target: str) -> int:
         """Return when what `source` sends now can be at `target`."""
-        joined_at = min((ts for ts in self.stored_at[target].values()), default=None)
-        if joined_at is None:
-            return max(self.now, self._first_join(target))
-        recorded = self.room.arrival(source, target, self.now)
-        return max(self.now, recorded if recorded is not None else self.now)
-
-    def _first_join(self, server: str) -> int:
-        log = self.room.servers[server]
-        return min(ts for ts, line in log.timed_lines() if isinstance(line, EventLine) and line.is_timeline)
+        return self.link.arrival(self.room, source, target, self.now)
 
     def publish(self, server: str, event_id: EventId, sender: UserId, content: dict[str, Any]) -> None:
         """Put an event into the room at its sender's server, and send it to the others."""
@@ -350,8 +366,6 @@ class World:
 
     def _seen_by(self, server: str, event: RoomEvent) -> RoomEvent:
         """Return an event with what the server says of its sender's membership."""
-        from dataclasses import replace
-
         if self._membership(server, event.sender) == Membership.JOIN:
             return event
         change = self.members[server].get(event.sender)
@@ -385,17 +399,19 @@ class World:
         what = step.what
         if isinstance(what, DeviceAction):
             self._log_in(what) if what.action == "login" else self._log_out(what)
+        elif isinstance(what, PartitionLine):
+            self.link.take(what)
+        elif what.room_id != self.room.room_id:
+            return
         elif isinstance(what, EventLine):
             self._play_event(step.server, what)
-        elif not isinstance(what, PartitionLine):
+        else:
             self._change_state(step.server, what.state_change)
         self._until(self.now)
 
     def _play_event(self, server: str, line: EventLine) -> None:
         event = line.event
         facts = self.facts[server]
-        from dataclasses import replace
-
         if event.type == "m.room.create":
             version = str(event.content.get("room_version"))
             facts = replace(facts, create_sender=event.sender, room_version=version)
@@ -452,7 +468,8 @@ class World:
         if self._local(sender) != server:
             event = self.plaintexts.get(line.event_id)
             if event is not None:
-                self.deliver(server, event)
+                self.soft_failed += line.soft_failed
+                self.deliver(server, replace(event, soft_failed=line.soft_failed))
             return
         device_id = line.device_id or next(iter(self.devices[sender]))
         party = self.owner(sender, device_id)
@@ -466,10 +483,9 @@ class World:
         if result.outcome != EncryptOutcome.OK:
             return
         self._until(self.now)
+        self._note(server, "message")
         message.commit_ref = result.commit_ref
         tree = party.engine.state.entries[result.commit_ref].group.tree
-        from dmls.engine.agent import devices_of
-
         message.readers = frozenset(devices_of(tree).values())
         change = self.members[server].get(sender)
         auth = () if change is None or change.event_id is None else (change.event_id,)

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 import dmls
+from dmls.cli import app as program
 from dmls.errors import InvalidArgumentError
 from dmls.ids import CommitRef, DeviceId, EventId, RoomId, UserId
 from dmls.matrix.events import RoomEvent
@@ -25,14 +27,12 @@ from dmls.tools.demo.homeserver import Homeserver, Name
 from dmls.tools.demo.log import Step
 from dmls.tools.demo.log_reader import read_log_folder
 from dmls.tools.demo.messages import Mailbox, Message
+from dmls.tools.demo.recordings import Scenario, find_recording
 from dmls.tools.demo.replay import Replay
-from dmls.tools.demo.run import Options, default_log, run_demo
+from dmls.tools.demo.run import Options, run_demo
 from dmls.v1 import common_pb2, device_pb2
 from tests.support.room_logs import FIGURE_1, ROOM_LOGS
 from tests.tools.recordings import cut_after, edit
-
-PARTITIONED = [folder for folder in ROOM_LOGS if folder.name == "S2-partition-v10"]
-"""A recording in which the link is cut, where it is at hand."""
 
 
 def _run(options: Options) -> str:
@@ -72,7 +72,49 @@ def test_figure_1_comes_out_as_it_must(tmp_path: Path, monkeypatch: pytest.Monke
         assert told in shown
 
 
-@pytest.mark.parametrize("folder", [FIGURE_1[1], *PARTITIONED], ids=lambda folder: folder.name)
+def test_a_partition_forks_and_heals_and_the_demo_shows_it() -> None:
+    shown = _run(Options(find_recording(Scenario.PARTITION)))
+    assert "everything is as it must be" in shown
+    cut, healed = shown.index("the link is cut"), shown.index("the link is whole again")
+    # Both heads, side by side, before anything crosses the link again.
+    sides = shown[cut:healed].partition("Still cut off: two heads, side by side")[2]
+    heads = re.search(r"^head +epoch \d+ \((\w{8})\) +epoch \d+ \((\w{8})\)", sides, re.MULTILINE)
+    assert heads
+    assert heads[1] != heads[2]
+    assert re.search(r"^users +alice, bob, carol, dan, frank +alice, carol, dan, erin, grace", sides, re.MULTILINE)
+    assert re.search(r"^messages in them +4 +4", sides, re.MULTILINE)
+    # One of them goes over to the other's branch; what was lost is settled, and there is one head with the right users.
+    assert "a fork: two commits follow epoch" in shown[cut:healed]
+    assert "heals: goes over from" in shown[healed:]
+    fates = shown[healed:].partition("and what became of them")[2].partition("one head")[0]
+    for ref in heads.groups():
+        assert re.search(rf"^\d+ \({ref}\) .*(lost, settled by \d+ \(\w{{8}}\)|on the one branch)", fates, re.MULTILINE)
+    assert any(re.search(rf"\({ref}\) .*lost, settled by", fates) for ref in heads.groups())
+    assert "with the users of members-final.json: alice, carol, dan, frank, grace\n" in shown
+    assert _row(shown, "cuts that ended with different heads") == ["1"]
+    assert _row(shown, "messages") == ["26"]
+    assert _row(shown, "the service of hs1") == _row(shown, "the service of hs2")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "users"),
+    [
+        (Scenario.DUEL, ["alice, bob, dan"]),
+        (Scenario.UPGRADE, ["alice, dan, erin", "alice, bob, carol, dan, erin"]),
+        (Scenario.ROLLBACK, ["alice, carol, erin, frank, grace"]),
+    ],
+)
+def test_a_scenario_ends_with_one_head_of_the_users_who_are_joined(scenario: Scenario, users: list[str]) -> None:
+    shown = _run(Options(find_recording(scenario)))
+    assert "everything is as it must be" in shown
+    assert sorted(re.findall("with the users of members-final.json: ([^;\n]*)", shown)) == sorted(users)
+    if scenario is not Scenario.UPGRADE:
+        assert _row(shown, "cuts that ended with different heads") == ["1"]
+        assert "Still cut off: two heads, side by side" in shown
+        assert "lost, settled by" in shown
+
+
+@pytest.mark.parametrize("folder", [FIGURE_1[1], find_recording(Scenario.PARTITION)], ids=lambda folder: folder.name)
 def test_a_recording_comes_out_as_it_must_with_services_killed_meanwhile(folder: Path, seed: int) -> None:
     shown = _run(Options(folder, kills=6, seed=seed))
     assert "everything is as it must be" in shown
@@ -191,11 +233,31 @@ def test_a_folder_without_a_recording_ends_with_an_error(tmp_path: Path) -> None
     assert "members-final.json" in ended.stderr
 
 
-def test_the_default_is_the_repositorys_example_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_log_folder(default_log()).scenario == "S1-figure1"
+def test_every_scenario_has_a_recording_and_every_recording_a_scenario() -> None:
+    found = {scenario: read_log_folder(find_recording(scenario)).scenario for scenario in Scenario}
+    assert found == {scenario: f"S{number}-{scenario}" for number, scenario in enumerate(Scenario, start=1)}
+    assert {folder.name.rpartition("-v")[0] for folder in ROOM_LOGS} == set(found.values())
+
+
+def test_without_the_recordings_the_error_says_where_they_were_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dmls, "__file__", str(tmp_path / "dmls" / "__init__.py"))
-    with pytest.raises(InvalidArgumentError, match="--log DIR"):
-        default_log()
+    with pytest.raises(InvalidArgumentError, match="--log DIR") as caught:
+        find_recording(Scenario.DUEL)
+    assert str(tmp_path / "examples" / "room-logs") in caught.value.message
+
+
+def test_a_scenario_and_a_folder_exclude_each_other() -> None:
+    shown = CliRunner().invoke(program.app, ["demo", "--scenario", "duel", "--log", str(FIGURE_1[0])])
+    assert shown.exit_code == 2
+    assert "one of --scenario and --log" in " ".join(shown.output.split())
+
+
+def test_the_help_names_the_scenarios() -> None:
+    shown = CliRunner().invoke(program.app, ["demo", "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert all(scenario in shown.output for scenario in Scenario)
 
 
 # What a store can open

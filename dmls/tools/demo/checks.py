@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dmls.ids import CommitRef, DeviceId, RoomId, UserId
-from dmls.matrix.events import Membership
 from dmls.tools.demo.differences import DifferenceError
 from dmls.tools.demo.homeserver import Homeserver, Name
 from dmls.tools.demo.log import LogFolder, PartitionLine, RoomLog
@@ -83,8 +82,7 @@ def _membership_problem(replay: Replay, room: RoomLog, server: Homeserver, head:
     if log is None or (server.service.name, room.room_id) not in server.told:
         return None
     answer = _room(server.service, room.room_id)
-    joined = {user for user, change in log.final_members.items() if change.membership is Membership.JOIN}
-    joined -= set(map(UserId, answer.readmission_wanted_user_ids))
+    joined = log.final_joined() - set(map(UserId, answer.readmission_wanted_user_ids))
     wanted = {name for name, home in replay.everybody.items() if home.owner(name) is not None and name[0] in joined}
     if head.members != wanted:
         extra, missing = head.members - wanted, wanted - head.members

@@ -42,6 +42,8 @@ class EpochLog:
     room_id: RoomId
     epochs: dict[CommitRef, Epoch] = field(default_factory=dict)
     children: dict[CommitRef, list[CommitRef]] = field(default_factory=dict)
+    heads: dict[str, CommitRef] = field(default_factory=dict)
+    """Where each party stood when it was last asked, by its name."""
 
     def learn(self, party: Party) -> list[Epoch]:
         """Read a party's graph and return the epochs that are new.
@@ -50,7 +52,8 @@ class EpochLog:
             InternalError: the graph contradicts what another party told of the same epoch.
         """
         new = []
-        for node, edges in _pages(party, self.room_id):
+        for node, edges, head in _pages(party, self.room_id):
+            self.heads[party.name] = head
             parent = CommitRef(next((edge.target for edge in edges if edge.kind == room_pb2.EDGE_KIND_PARENT), b""))
             resolves = tuple(sorted(CommitRef(edge.target) for edge in edges if edge.kind == room_pb2.EDGE_KIND_RESOLVES))
             epoch = self._read(node, parent, resolves)
@@ -86,11 +89,17 @@ class EpochLog:
         epoch = self.epochs.get(ref)
         return None if epoch is None else epoch.members
 
+    def chain(self, head: CommitRef) -> list[CommitRef]:
+        """Return a head and its ancestors, the genesis first."""
+        refs = []
+        while head:
+            refs.append(head)
+            head = self.epochs[head].parent
+        return refs[::-1]
+
     def is_on_chain(self, ref: CommitRef, head: CommitRef) -> bool:
         """Tell whether an epoch is the head or an ancestor of it."""
-        while head and head != ref:
-            head = self.epochs[head].parent
-        return bool(head)
+        return ref in self.chain(head)
 
     def forks(self) -> int:
         """Return how many epochs have more than one child."""
@@ -112,12 +121,12 @@ def _facts(epoch: Epoch) -> tuple[object, ...]:
     return epoch.parent, epoch.number, epoch.author, epoch.members, epoch.is_external, epoch.resolves
 
 
-def _pages(party: Party, room_id: RoomId) -> Iterator[tuple[room_pb2.EpochNode, list[room_pb2.EpochEdge]]]:
+def _pages(party: Party, room_id: RoomId) -> Iterator[tuple[room_pb2.EpochNode, list[room_pb2.EpochEdge], CommitRef]]:
     request = room_pb2.GetEpochGraphRequest(room_id=room_id, page_size=1_000)
     while True:
         page = party.call(request, room_pb2.GetEpochGraphResponse)
         for node in page.nodes:
-            yield node, [edge for edge in page.edges if edge.source == node.pointer.commit_ref]
+            yield node, [edge for edge in page.edges if edge.source == node.pointer.commit_ref], CommitRef(page.head)
         if not page.next_page_token:
             return
         request.page_token = page.next_page_token

@@ -40,7 +40,10 @@ class Tally:
 
 @dataclass
 class Federation:
-    """The homeservers, and what goes on between them. `on_room_event` is told the room of every event that a party sends."""
+    """The homeservers, and what goes on between them.
+
+    `on_room_event` is told the room of every event of a party, when it is sent and when it arrives.
+    """
 
     homeservers: Mapping[str, Homeserver]
     agenda: Agenda
@@ -155,6 +158,7 @@ class Federation:
 
     def _arrive(self, server: Homeserver, event: RoomEvent) -> None:
         server.store(server.views[event.room_id], event, self.agenda.now)
+        self.on_room_event(event.room_id)
 
     def _backfill(self, server: Homeserver, party: Party, item: room_pb2.OutboxItem) -> None:
         """Tell events that the homeserver has. Those that are still on their way come by themselves."""

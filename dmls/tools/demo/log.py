@@ -200,6 +200,10 @@ class ServerLog:
         """Every event that it stored."""
         return {line.event_id: line for line in self.lines if isinstance(line, EventLine)}
 
+    def final_joined(self) -> frozenset[UserId]:
+        """Lists the users who are joined at the end."""
+        return frozenset(user for user, change in self.final_members.items() if change.membership is Membership.JOIN)
+
     def timed_lines(self) -> Iterator[tuple[int, Line]]:
         """Gives each line with its time; a marker without one has that of the line before it.
 

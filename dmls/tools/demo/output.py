@@ -32,12 +32,12 @@ class Output:
         """Show that one more step is done."""
         self._progress.advance(self._task)
 
-    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table; the first column is text, the others are figures."""
+    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, is_text: bool = False) -> None:
+        """Show a table; the first column is text, the others are figures, or text, too."""
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         table.add_column(head[0])
         for name in head[1:]:
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="left" if is_text else "right", overflow="fold")
         for row in rows:
             table.add_row(*row)
         self._console.print()

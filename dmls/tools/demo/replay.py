@@ -63,6 +63,8 @@ class Replay:
         self.everybody: dict[Name, Homeserver] = {}
         """Every device that was ever logged in."""
         self.story = story
+        self.cuts = 0
+        """How often the homeservers stood on different heads when the link became whole again."""
         self._clients = clients
         for room in folder.rooms:
             views: dict[str, RoomView] = {}
@@ -117,8 +119,12 @@ class Replay:
         log = self.logs[room_id]
         for server in self.homeservers.values():
             if (server.service.name, room_id) in server.told:
+                before = log.heads.get(server.service.name)
                 for epoch in log.learn(server.service):
                     self.story.epoch(self.federation.homeserver_of(epoch.author[0]).name, log, epoch)
+                after = log.heads[server.service.name]
+                if before and not log.is_on_chain(before, after):
+                    self.story.switch(server.name, log.epochs[before], log.epochs[after])
 
     # Devices
 
@@ -142,9 +148,21 @@ class Replay:
     def _take_link(self, server: str, line: PartitionLine) -> None:
         was_whole = self.link.is_whole
         self.link.take(line)
+        if not was_whole and self.link.is_whole:
+            for room_id in self.logs:
+                self._show_sides(room_id)
         if was_whole != self.link.is_whole:
             text = "the link is whole again" if self.link.is_whole else f"the link is cut: {', '.join(line.blocked)}"
             self.story.tell("", text, "bold")
+
+    def _show_sides(self, room_id: RoomId) -> None:
+        """Show how far the homeservers have come apart, if they have."""
+        self._learn(room_id)
+        log = self.logs[room_id]
+        heads = {server.name: log.heads.get(server.service.name, CommitRef(b"")) for server in self.homeservers.values()}
+        if all(heads.values()) and len(set(heads.values())) > 1:
+            self.cuts += 1
+            self.story.sides(log, heads, [each for each in self.mailbox.messages.values() if each.room_id == room_id])
 
     # Events
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-import dmls
-from dmls.errors import InvalidArgumentError
 from dmls.matrix.identifiers import server_of
 from dmls.tools.demo.checks import check_messages, check_recording, check_room, find_difference, try_whole_stores
 from dmls.tools.demo.client_device import ClientProcess
@@ -31,7 +29,7 @@ from dmls.tools.demo.service import ServiceProcess
 from dmls.tools.demo.story import Story
 from dmls.tools.demo.summary import show_summary
 
-__all__ = ["CLIENT_USERS", "Options", "default_log", "run_demo"]
+__all__ = ["CLIENT_USERS", "Options", "run_demo"]
 
 CLIENT_USERS = frozenset({"carol", "dan"})
 """Whose devices keep their own keys; the others' are hosted."""
@@ -50,18 +48,6 @@ class Options:
     """What the kills are chosen by."""
     patience_s: float = 60.0
     """How long the parties may take to agree after the recording's end, in seconds."""
-
-
-def default_log() -> Path:
-    """Return the recording of the repository's examples.
-
-    Raises:
-        InvalidArgumentError: this is not a repository; an installed package does not have the examples.
-    """
-    folder = Path(dmls.__file__).resolve().parents[1] / "examples" / "room-logs" / "S1-figure1-v10"
-    if not folder.is_dir():
-        raise InvalidArgumentError("the examples are not installed with the package: name a recording with --log DIR")
-    return folder
 
 
 def run_demo(options: Options, console: Console) -> None:

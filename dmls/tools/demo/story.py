@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from dmls.ids import CommitRef
 from dmls.tools.demo.epochs import Epoch, EpochLog
+from dmls.tools.demo.forks import deed_text, epoch_text, side_rows
 from dmls.tools.demo.homeserver import Name
 from dmls.tools.demo.messages import Message
 from dmls.tools.demo.names import device_text, devices_text
@@ -21,6 +23,9 @@ class Output(Protocol):
 
     def advance(self) -> None:
         """Show that one more step of the recording is done."""
+
+    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, is_text: bool = False) -> None:
+        """Show a table."""
 
 
 class Story:
@@ -50,25 +55,20 @@ class Story:
 
     def epoch(self, server: str, log: EpochLog, epoch: Epoch) -> None:
         """Tell of a new epoch."""
-        author = device_text(epoch.author)
-        name = f"epoch {epoch.number} ({epoch.commit_ref.hex()[:8]})"
+        author, name = device_text(epoch.author), epoch_text(epoch)
         if not epoch.parent:
             self.tell(server, f"{author} begins the group: {name}", "green")
             return
-        does = []
-        if epoch.is_external:
-            does.append("joins by itself")
-        added = epoch.added - {epoch.author} if epoch.is_external else epoch.added
-        if added:
-            does.append(f"adds {devices_text(added)}")
-        if epoch.removed - ({epoch.author} if epoch.is_external else set()):
-            does.append(f"removes {devices_text(epoch.removed)}")
-        if epoch.resolves:
-            does.append(f"settles the side branch{'es' if len(epoch.resolves) > 1 else ''} {_refs(epoch)}")
-        self.tell(server, f"{author} commits {name}: {'; '.join(does) or 'fresh keys'}", "green")
+        self.tell(server, f"{author} commits {name}: {deed_text(epoch)}", "green")
         if log.is_fork(epoch):
             self.tell(server, f"a fork: two commits follow epoch {epoch.number - 1}", "yellow")
 
+    def switch(self, server: str, before: Epoch, after: Epoch) -> None:
+        """Tell that a homeserver's service stands on another branch than before."""
+        self.tell(server, f"heals: goes over from {epoch_text(before)}, whose branch has lost, to {epoch_text(after)}", "yellow")
 
-def _refs(epoch: Epoch) -> str:
-    return ", ".join(ref.hex()[:8] for ref in epoch.resolves)
+    def sides(self, log: EpochLog, heads: Mapping[str, CommitRef], messages: Sequence[Message]) -> None:
+        """Show where each homeserver's service stands at the end of a cut, side by side."""
+        title = f"{(self.now - self._start) / 1_000:6.1f}s  Still cut off: two heads, side by side"
+        self._output.table(title, ("", *heads), side_rows(log, list(heads.values()), messages), is_text=True)
+        self._output.line("")

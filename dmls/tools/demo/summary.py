@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dmls.ids import RoomId
 from dmls.tools.demo.checks import Head
+from dmls.tools.demo.forks import branch_rows, epoch_text, users_text
 from dmls.tools.demo.kills import KillPlan
 from dmls.tools.demo.names import device_text
 from dmls.tools.demo.output import Output
@@ -16,6 +17,8 @@ __all__ = ["show_summary"]
 
 def show_summary(output: Output, replay: Replay, heads: Mapping[RoomId, Sequence[Head]], plan: KillPlan, seconds: float) -> None:
     """Show what each device could read, where everybody stands, and how much there was to do."""
+    for room_id, found in heads.items():
+        _show_healing(output, replay, room_id, found[0])
     output.table("Who read what", ("device", "keys", "entitled", "read", "refused"), _device_rows(replay))
     for room_id, found in heads.items():
         rows = [
@@ -26,6 +29,20 @@ def show_summary(output: Output, replay: Replay, heads: Mapping[RoomId, Sequence
     output.table("In all", ("", "count"), [(what, str(count)) for what, count in _counts(replay, plan).items()])
     output.line("")
     output.line(f"everything is as it must be, after {seconds:.1f} seconds", "bold green")
+
+
+def _show_healing(output: Output, replay: Replay, room_id: RoomId, head: Head) -> None:
+    """Show what became of the forks, and that the users of the one head are those whom the recording ends with."""
+    log = replay.logs[room_id]
+    rows = branch_rows(log, head.commit_ref)
+    if rows:
+        output.table(f"The forks of {room_id} and what became of them", ("epoch", "by", "commit", "fate"), rows, is_text=True)
+    output.line("")
+    users = {name[0] for name in head.members}
+    [final] = {log.final_joined() for room in replay.folder.rooms if room.room_id == room_id for log in room.servers.values()}
+    text = f"one head, {epoch_text(log.epochs[head.commit_ref])}, with the users of members-final.json: {users_text(users)}"
+    waiting = final - users
+    output.line(f"{text}; to be admitted anew: {users_text(waiting)}" if waiting else text, "bold")
 
 
 def _device_rows(replay: Replay) -> list[tuple[str, ...]]:
@@ -51,6 +68,7 @@ def _counts(replay: Replay, plan: KillPlan) -> Mapping[str, int]:
         "epochs": sum(len(log.epochs) for log in logs),
         "commits": sum(log.commits() for log in logs),
         "forks": sum(log.forks() for log in logs),
+        "cuts that ended with different heads": replay.cuts,
         "messages": len(mailbox.messages),
         "messages that could not be sent any more": len(mailbox.refused),
         "to-device messages": tally.to_device,
