@@ -24,8 +24,11 @@ from dmls.v1 import common_pb2, encryption_pb2
 
 __all__ = ["Replay"]
 
-MAX_TRIES = 60
-"""How often a message is encrypted anew when the group has to change first."""
+MAX_TRIES = 240
+"""How often a message is encrypted anew when the group has to change first.
+
+The services' clocks are real, and the recording is played faster: this is for longer than a device pauses between two rejoins.
+"""
 
 _AGAIN = frozenset(
     {
