@@ -89,7 +89,8 @@ def test_both_servers_converge_and_exactly_the_members_read(folder: Path, room: 
         # Each side commits and talks while it is cut off; at least one of them then goes over to the other's branch.
         assert world.cut_off == {(server, what) for server in world.room.servers for what in ("commit", "message")}
         assert world.switches() > 0
-        assert world.soft_failed > 0
+        # The churn soft-fails nothing but member events.
+        assert (world.soft_failed > 0) == (world.folder.scenario != "S4-churn")
     else:
         assert world.cut_off == set()
 
