@@ -58,7 +58,12 @@ def _run(mutants: Sequence[Mutant], tests: dict[str, list[str]], workers: int) -
             progress.advance(task)
             progress.refresh()
 
-        return list(run_all([baseline, *jobs], ROOT, workers, advance))
+        outcomes = list(run_all([baseline, *jobs], ROOT, workers, advance))
+        # Tests that look at the clock may fail on a busy machine; what fails by itself does so again with all else at rest.
+        if any(outcome.job is baseline and outcome.code != pytest.ExitCode.OK for outcome in outcomes):
+            again = list(run_all([baseline], ROOT, 1, advance))
+            outcomes = [outcome for outcome in outcomes if outcome.job is not baseline] + again
+        return outcomes
 
 
 def main() -> None:
