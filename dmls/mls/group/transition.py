@@ -101,7 +101,8 @@ def follow_commit(
 ) -> Transition:
     """Judge a commit whose signature is verified, and work out the epoch it makes (RFC 9420, Section 12.4.2).
 
-    `now` (seconds since the epoch) turns lifetime checks of added key packages on.
+    `now` (seconds since the epoch) turns lifetime checks of added key packages on. A public epoch does not tell that a ReInit has
+    closed its group: who follows without a `GroupState` ends where `applied.reinit` is set, since no member goes on.
 
     Raises:
         InvalidCommitError, InvalidProposalError, InvalidLeafNodeError, InvalidKeyPackageError, InvalidGroupInfoError,
