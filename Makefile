@@ -79,7 +79,7 @@ soak: $(READY) ## explore: every generated test and mutant with many new cases, 
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 2 -m hypothesis --timeout=0 $(ARGS)
 	@DMLS_SOAK=1 $(BIN)/python -m pytest -n 2 tests/robustness tests/interop --timeout=0
 	@$(BIN)/python -m scripts.mutation --all
-	@$(MAKE) --no-print-directory fuzz ARGS='--seconds 30'
+	@$(MAKE) --no-print-directory fuzz ARGS='--seconds 10'
 	@$(MAKE) --no-print-directory demo ARGS=--kill
 
 fuzz: $(READY) ## fuzz every decoder for 10 seconds with atheris, which is installed if it can be (ARGS="TARGET ... --seconds N --keep")

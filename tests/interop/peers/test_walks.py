@@ -13,7 +13,7 @@ from tests.interop.peers.walk import LEAST, MOST, Mix, Walk
 
 _STEPS = 200
 _IS_SOAK = bool(os.environ.get("DMLS_SOAK"))
-_WALKS = range(20 if _IS_SOAK else 2)
+_WALKS = range(8 if _IS_SOAK else 2)
 _MIXES = [
     Mix("all that take public messages", {"dmls": 3, "mls-rs": 3, "ts-mls": 2, "core-crypto": 2}),
     Mix("mls-rs and core-crypto", {"dmls": 1, "mls-rs": 2, "core-crypto": 2}),
