@@ -81,7 +81,7 @@ soak: $(READY) ## explore: every generated test and mutant with many new cases, 
 	    tests/robustness tests/interop/wg/test_working_group.py tests/interop/peers/test_walks.py tests/tools/test_demo.py
 	@$(BIN)/python -m scripts.mutation --all
 	@$(MAKE) --no-print-directory fuzz ARGS='--seconds 10'
-	@$(MAKE) --no-print-directory demo ARGS=--kill
+	@$(MAKE) --no-print-directory demo ARGS=--kill ROOMS='S1-figure1-v10 S1-figure1-v12'
 
 fuzz: $(READY) ## fuzz every decoder for 10 seconds with atheris, which is installed if it can be (ARGS="TARGET ... --seconds N --keep")
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/fuzz.txt || \
