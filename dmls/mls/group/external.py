@@ -14,13 +14,13 @@ from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
 from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.commit import CommitOptions, stage_own_path
-from dmls.mls.group.follower import PublicGroup, check_group_info_epoch, check_group_info_signature
+from dmls.mls.group.follower import PublicGroup, check_followed_group_info
 from dmls.mls.group.judgement import check_joiner
 from dmls.mls.group.leaf import Client, make_unsigned_leaf_node
 from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.transition import add_joiner, enter, provisional_context
-from dmls.mls.group.validation import check_group_info_extensions, check_group_members, check_own_support
+from dmls.mls.group.validation import check_group_members, check_own_support
 from dmls.mls.group.welcome import make_group_info
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import ExternalPub, read_extension
@@ -131,9 +131,7 @@ def _apply(group: PublicGroup, bodies: Sequence[ProposalBody], options: CommitOp
 
 def _external_pub(group: PublicGroup, group_info: GroupInfo) -> bytes:
     """Check that a GroupInfo is that of the followed epoch and return the key to encapsulate to (XC-01, XC-12, XC-16)."""
-    check_group_info_epoch(group, group_info)  # XC-12
-    check_group_info_extensions(group_info.extensions)
-    check_group_info_signature(group.suite, group_info, group.tree)
+    check_followed_group_info(group.suite, group_info, group)  # XC-12
     extension = read_extension(group_info.extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
     if extension is None:
         raise InvalidGroupInfoError("the GroupInfo has no external_pub", rule="XC-01")

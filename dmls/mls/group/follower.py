@@ -60,7 +60,7 @@ __all__ = [
     "PublicGroup",
     "cache_proposal",
     "check_epoch",
-    "check_group_info_epoch",
+    "check_followed_group_info",
     "check_group_info_signature",
     "external_sender_key",
     "follow",
@@ -222,11 +222,7 @@ def follow(
         LimitError: the group is larger than the limits allow.
     """
     context = group_info.group_context
-    if context.cipher_suite != suite.id:
-        raise InvalidGroupInfoError("another cipher suite", rule="WL-10")
-    check_group_info_extensions(group_info.extensions)
-    check_group_extensions(context.extensions)  # WL-26
-    check_group_info_signature(suite, group_info, tree)
+    _check_group_info(suite, group_info, tree)
     if tree.tree_hash != context.tree_hash:
         raise InvalidGroupInfoError("the tree is not the one the group agreed on", rule="WL-11")  # TR-19
     check_group_members(tree, context.extensions, limits)
@@ -241,14 +237,25 @@ def follow(
     return PublicGroup(suite, context, tree, interim, group_info.confirmation_tag)
 
 
-def check_group_info_epoch(group: PublicGroup, group_info: GroupInfo) -> None:
-    """Check that a GroupInfo is of the epoch that was followed to.
+def check_followed_group_info(suite: CipherSuite, group_info: GroupInfo, group: PublicGroup) -> None:
+    """Check a GroupInfo against the epoch that was followed to, whose tree is not judged again.
 
     Raises:
-        InvalidGroupInfoError: it is of another.
+        InvalidGroupInfoError: it is of another epoch or cipher suite, or a rule is broken.
+        SignatureError: it is not signed by the member it names.
     """
     if (group_info.group_context, group_info.confirmation_tag) != (group.context, group.confirmation_tag):
         raise InvalidGroupInfoError("the GroupInfo is not of the followed epoch", rule="WL-11")
+    _check_group_info(suite, group_info, group.tree)
+
+
+def _check_group_info(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> None:
+    context = group_info.group_context
+    if context.cipher_suite != suite.id:
+        raise InvalidGroupInfoError("another cipher suite", rule="WL-10")
+    check_group_info_extensions(group_info.extensions)
+    check_group_extensions(context.extensions)  # WL-26
+    check_group_info_signature(suite, group_info, tree)
 
 
 def check_group_info_signature(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTree) -> None:

@@ -14,13 +14,13 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.applied import AppliedProposals
-from dmls.mls.group.follower import PublicGroup, check_group_info_epoch, check_group_info_signature, follow
+from dmls.mls.group.follower import PublicGroup, check_followed_group_info, follow
 from dmls.mls.group.leaf import Client, KeyPackageBundle
 from dmls.mls.group.policy import GroupPolicy, OpenPolicy, PSKLookup
 from dmls.mls.group.predecessor import check_group_id, check_successor, find_predecessor
 from dmls.mls.group.secrets import ChildEpoch, check_confirmation
 from dmls.mls.group.state import GroupState, open_epoch
-from dmls.mls.group.validation import check_group_info_extensions, check_own_support
+from dmls.mls.group.validation import check_own_support
 from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages import group_info as group_infos
 from dmls.mls.messages.commit import HPKECiphertext
@@ -228,9 +228,7 @@ def choose_tree(
 def _follow(suite: CipherSuite, group_info: GroupInfo, ratchet_tree: bytes | None, options: JoinOptions) -> PublicGroup:
     followed = options.followed
     if followed is not None:
-        check_group_info_epoch(followed, group_info)
-        check_group_info_extensions(group_info.extensions)
-        check_group_info_signature(suite, group_info, followed.tree)
+        check_followed_group_info(suite, group_info, followed)
         return followed
     tree = choose_tree(suite, group_info, ratchet_tree, options.limits)
     return follow(suite, group_info, tree, policy=options.policy, now=options.now, limits=options.limits)

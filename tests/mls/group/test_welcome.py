@@ -329,6 +329,25 @@ def test_a_tree_that_was_followed_need_not_be_judged_again(scene: Scene) -> None
     scene.accept(bare.welcome, followed=followed)
 
 
+@pytest.mark.breaks("WL-10")
+def test_a_followed_group_of_another_cipher_suite_is_not_joined(scene: Scene) -> None:
+    infos: list[GroupInfo] = []
+
+    def note(info: GroupInfo) -> GroupInfo:
+        infos.append(info)
+        return info
+
+    # Suites 1 and 3 differ in nothing but their AEAD: signature and confirmation tag verify under either.
+    welcome = scene.forge(alter_context=lambda context: replace(context, cipher_suite=3), alter_info=note)
+    followed = replace(
+        scene.staged.state.public,
+        suite=cipher_suite(3),
+        context=infos[0].group_context,
+        confirmation_tag=infos[0].confirmation_tag,
+    )
+    scene.refuse("WL-10", welcome, followed=followed)
+
+
 def in_parent(number: int, **changes: object) -> Callable[[list[TreeNode]], list[TreeNode]]:
     def alter(nodes: list[TreeNode]) -> list[TreeNode]:
         node = nodes[number]
