@@ -5,7 +5,7 @@ They are chosen here and left out here. Whoever receives them treats them like a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from dmls.mls.crypto.randomness import Random, draw
@@ -41,25 +41,24 @@ def grease_capabilities(capabilities: Capabilities, random: Random) -> Capabilit
     def put(listed: tuple[int, ...]) -> tuple[int, ...]:
         return (value, *listed) if is_first else (*listed, value)
 
-    return replace(  # EX-08
-        capabilities,
-        cipher_suites=put(capabilities.cipher_suites),
-        extensions=put(capabilities.extensions),
-        proposals=put(capabilities.proposals),
-        credentials=put(capabilities.credentials),
-    )
+    return _with_lists(capabilities, put)  # EX-08
 
 
 def without_grease(capabilities: Capabilities) -> Capabilities:
     """Return what a client can really do: its capabilities but for the values that stand for nothing."""
 
-    def keep(listed: Iterable[int]) -> tuple[int, ...]:
+    def keep(listed: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(value for value in listed if value not in GREASE_VALUES)  # EX-07
 
+    return _with_lists(capabilities, keep)
+
+
+def _with_lists(capabilities: Capabilities, change: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Capabilities:
+    """Change the lists that GREASE values may stand in."""
     return replace(
         capabilities,
-        cipher_suites=keep(capabilities.cipher_suites),
-        extensions=keep(capabilities.extensions),
-        proposals=keep(capabilities.proposals),
-        credentials=keep(capabilities.credentials),
+        cipher_suites=change(capabilities.cipher_suites),
+        extensions=change(capabilities.extensions),
+        proposals=change(capabilities.proposals),
+        credentials=change(capabilities.credentials),
     )
