@@ -88,7 +88,9 @@ class Ratchet:
     def _advance(self, suite: CipherSuite, generation: int, limits: Limits) -> tuple[MessageKey, Ratchet]:
         if generation - self.generation > limits.max_forward or generation > LAST_GENERATION:
             raise LimitError("generation is too far ahead", rule="ST-08")
-        secret = Secret(b"") if self.secret is None else self.secret
+        secret = self.secret
+        if secret is None:
+            raise ExhaustedError("the ratchet holds no secret")
         skipped = self.skipped
         oldest = generation + 1 - limits.max_skipped
         if skipped or generation > self.generation:

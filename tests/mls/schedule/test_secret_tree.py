@@ -7,6 +7,7 @@ from time import perf_counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from immutables import Map
 
 from dmls.errors import CodecError, DMLSError, ExhaustedError, InvalidMessageError, KeyConsumedError, LimitError, UsageError
 from dmls.ids import LeafIndex
@@ -15,6 +16,7 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.limits import Limits
 from dmls.mls.messages.registry import ContentType
+from dmls.mls.schedule.ratchet import Ratchet
 from dmls.mls.schedule.secret_tree import MessageKey, SecretTree
 
 SUITE = cipher_suite(1)
@@ -188,6 +190,14 @@ def test_after_the_last_generation_nothing_is_sent_or_received() -> None:
         tree.message_key(leaf(0), APPLICATION, LAST + 1)
     assert not tree.has_key(leaf(0), APPLICATION, LAST + 1)
     assert SecretTree.decode(SUITE, tree.encode()).encode() == tree.encode()
+
+
+def test_nothing_is_derived_where_there_is_no_secret() -> None:
+    empty = Ratchet(0, None, Map())
+    with pytest.raises(ExhaustedError):
+        empty.next(SUITE, Limits())
+    with pytest.raises(ExhaustedError):
+        empty.take(SUITE, 3, Limits())
 
 
 @pytest.mark.breaks("CRY-17", "SQ-06")
