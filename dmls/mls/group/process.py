@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dmls.errors import EvictedError, InvalidMessageError, StateError
+from dmls.errors import EvictedError, InvalidMessageError
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.framing.private_message import unprotect_private
 from dmls.mls.framing.public_message import unprotect_public
@@ -19,7 +19,7 @@ from dmls.mls.group.secrets import (
     regular_init,
     with_init_state,
 )
-from dmls.mls.group.state import GroupState
+from dmls.mls.group.state import GroupState, check_open
 from dmls.mls.group.transition import Transition, follow_commit
 from dmls.mls.limits import DEFAULT_LIMITS, Limits
 from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, PrivateMessage, PublicMessage
@@ -49,7 +49,7 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
         SignatureError, MacError, DecryptionError, KeyConsumedError: it is forged, damaged or a replay.
         StateError: the group is closed by a ReInit, and nothing that is sent in it any more counts (RB-06).
     """
-    _check_open(state)
+    check_open(state, "RB-06")
     public, suite = state.public, state.public.suite
     body = message.body
     if isinstance(body, PublicMessage):
@@ -65,11 +65,6 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
     )
     verify_sender(public, content)  # PRV-11, PRV-12
     return content, replace(state, secret_tree=secret_tree)
-
-
-def _check_open(state: GroupState) -> None:
-    if state.closed_by is not None:
-        raise StateError("the group is closed by a ReInit", rule="RB-06")
 
 
 def receive_proposal(
@@ -104,7 +99,7 @@ def process_commit(
         StateError: the group is closed by a ReInit (RB-06).
         InvalidCommitError, DecryptionError, MacError: the commit is wrong for this member. Nothing has changed (CP-11).
     """
-    _check_open(state)
+    check_open(state, "RB-06")
     applied, path = transition.applied, transition.commit.path
     removed = {index for index, _ in applied.removed}
     remaining = state.own_leaves - removed

@@ -50,6 +50,7 @@ from dmls.mls.tree.ratchet_tree import RatchetTree
 __all__ = [
     "CreatedGroup",
     "GroupState",
+    "check_open",
     "check_signer",
     "create_group",
     "export_secret",
@@ -185,9 +186,18 @@ def own_leaf(state: GroupState, leaf_index: LeafIndex) -> LeafNode:
     leaf = state.public.tree.leaf(leaf_index)
     if leaf_index not in state.own_leaves or leaf is None:
         raise NotAMemberError("not an own leaf of this epoch")
-    if state.closed_by is not None:
-        raise StateError("the group is closed by a ReInit", rule="CP-12")  # SQ-02
+    check_open(state, "CP-12")  # SQ-02
     return leaf
+
+
+def check_open(state: GroupState, rule: str) -> None:
+    """Check that no ReInit has closed the group; `rule` is the one that would be broken.
+
+    Raises:
+        StateError: one has.
+    """
+    if state.closed_by is not None:
+        raise StateError("the group is closed by a ReInit", rule=rule)
 
 
 def check_signer(leaf: LeafNode, signature_key: bytes) -> None:

@@ -104,7 +104,7 @@ def create_branch(
         The new group at epoch 1, with all new private keys and, unless the founder is alone, the Welcome for the others.
 
     Raises:
-        StateError: the group is closed by a ReInit (CP-12).
+        StateError: the group is closed by a ReInit.
         NotAMemberError: the state is nobody's who could found a branch.
         InvalidLeafNodeError, InvalidKeyPackageError, InvalidProposalError, SignatureError: somebody does not fit the new group.
         InvalidWelcomeError: somebody is not a member of the group branched from (RB-12), or the id is that group's (WL-09).

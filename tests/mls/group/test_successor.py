@@ -11,13 +11,16 @@ import pytest
 
 from dmls.errors import DecryptionError, NotAMemberError, StateError, UnsupportedError
 from dmls.ids import LeafIndex
+from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.group.leaf import Client, default_capabilities
+from dmls.mls.group.process import open_message, process_handshake
 from dmls.mls.group.psks import PSKKeeper, name_psk
 from dmls.mls.group.successor import create_successor
 from dmls.mls.messages.credential import BasicCredential
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_context import GroupContext
+from dmls.mls.messages.message import MLSMessage
 from dmls.mls.messages.proposal import Add, PreSharedKey, Remove
 from dmls.mls.messages.psk import ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import ExtensionType
@@ -259,6 +262,10 @@ def test_nothing_is_sent_in_a_closed_group(closed: Closed) -> None:
     for message in (said, proposed, committed, forge_commit(deviant)):
         with refusing("RB-06", bob):
             bob.receive(message)
+    # What was opened before the group was closed is too late as well.
+    content, _ = open_message(replace(bob.state, closed_by=None), decode(MLSMessage, committed))
+    with refusing("RB-06", bob):
+        process_handshake(bob.state, content, bob.ring.keys)
 
 
 @pytest.mark.breaks("SQ-02", "CP-12")
