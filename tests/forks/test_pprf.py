@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import json
 import random
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,22 +10,17 @@ from hypothesis import strategies as st
 
 from dmls.errors import CodecError, InvalidCommitError, PuncturedError, UsageError
 from dmls.forks.aad import KeySchedule
-from dmls.forks.pprf import KEPT_LEVELS, PPRF, PPRF_RULE, child_input, init_secret_rule
+from dmls.forks.pprf import PPRF, PPRF_RULE, init_secret_rule
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.schedule.key_schedule import RFC9420_RULE
 
-VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "pprf.json").read_text())
 SUITE = cipher_suite(1)
 KEY = bytes(range(32))
 
 inputs = st.binary(min_size=32, max_size=32)
 near_inputs = st.tuples(st.binary(min_size=1, max_size=1), st.sampled_from([b"\x00" * 31, b"\xff" * 31])).map(b"".join)
 """Inputs that share long beginnings."""
-
-
-def by_suite(vector: dict[str, Any]) -> str:
-    return f"suite {vector['cipher_suite']}"
 
 
 def plain_path(suite: CipherSuite, key: bytes, value: bytes) -> list[bytes]:
@@ -40,35 +32,6 @@ def plain_path(suite: CipherSuite, key: bytes, value: bytes) -> list[bytes]:
         info = size.to_bytes(2, "big") + b"\x0cMLS 1.0 tree" + side + b"\x01"
         secrets.append(hmac.digest(secrets[-1], info, suite.hash_name))
     return secrets
-
-
-def test_known_answers_exist_for_every_suite() -> None:
-    assert [vector["cipher_suite"] for vector in VECTORS] == [suite.id for suite in CIPHER_SUITES]
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=by_suite)
-@pytest.mark.parametrize("form", ["full", "kept"])
-def test_evaluations_give_the_known_answers(vector: dict[str, Any], form: str) -> None:
-    suite = cipher_suite(vector["cipher_suite"])
-    levels = 8 * suite.hash_size if form == "full" else KEPT_LEVELS
-    pprf = PPRF.create(suite, bytes.fromhex(vector["pprf"]["key"]), levels)
-    for step in vector["pprf"]["evaluations"]:
-        output, pprf = pprf.evaluate(bytes.fromhex(step["input"]))
-        assert output.hex() == step["output"]
-        assert pprf.node_count == step[f"nodes_{form}"]
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=by_suite)
-def test_schedule_gives_the_known_answers(vector: dict[str, Any]) -> None:
-    suite = cipher_suite(vector["cipher_suite"])
-    known = {name: bytes.fromhex(value) for name, value in vector["schedule"].items()}
-    parent_init = suite.derive_secret(known["epoch_secret"], "parent_init")
-    assert parent_init == known["parent_init_secret"]
-    assert suite.derive_secret(known["path_secret"], "conf") == known["commit_confirmation"]
-    assert child_input(suite, Secret(known["path_secret"]), known["group_context"]) == known["input"]
-    state = PPRF_RULE.open_epoch(suite, Secret(known["epoch_secret"]))
-    secret, _ = PPRF_RULE.child_init_secret(suite, state, Secret(known["path_secret"]), known["group_context"])
-    assert secret == known["init_secret"]
 
 
 @given(key=inputs, value=inputs)

@@ -1,0 +1,39 @@
+"""Known answers on who commits, and when: tie hashes, ranks, delays, jitter, pauses."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from dmls.forks.committer import commit_delay_ms, readd_delay_ms
+from dmls.ids import CommitRef, ServerName
+
+__all__ = ["make"]
+
+_SERVERS = tuple(ServerName(f"hs{number}.example") for number in range(1, 13))
+_HEADS = tuple(CommitRef(sha256(f"head {number}".encode()).digest()) for number in range(3))
+
+
+def make() -> dict[str, Any]:
+    return {
+        "delays": [_delays(head, count) for head, count in zip(_HEADS, (1, 4, 12), strict=True)],
+        "positions": [
+            {"position": position, "delay_ms": commit_delay_ms(_HEADS[0], _SERVERS[0], _SERVERS[:2], **_first(position))}
+            for position in (0, 1, 2, 8, 9)
+        ],
+        "readding": [{"times_removed": times, "delay_ms": readd_delay_ms(times)} for times in range(8)],
+    }
+
+
+def _first(position: int) -> dict[str, Any]:
+    return {"is_responsible": True, "position": position, "jitter": _jitter(_HEADS[0], _SERVERS[0])}
+
+
+def _jitter(head: bytes, server: str) -> float:
+    return sha256(head + server.encode()).digest()[0] / 256
+
+
+def _delays(head: CommitRef, count: int) -> dict[str, Any]:
+    able = _SERVERS[:count]
+    delays = {server: commit_delay_ms(head, server, able, is_responsible=False, jitter=_jitter(head, server)) for server in able}
+    return {"head": head.hex(), "able": list(able), "delay_ms": delays}
