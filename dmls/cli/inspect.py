@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmls.tools.inspect.source import Encoding
+from dmls.tools.inspect.source import Encoding, Kind
 
 if TYPE_CHECKING:
     from dmls.tools.inspect.kinds import Inspected
 
-__all__ = ["Kind", "app"]
+__all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
-
-
-class Kind(StrEnum):
-    """What can be inspected."""
-
-    MESSAGE = "message"
-    KEY_PACKAGE = "key-package"
-    GROUP_INFO = "group-info"
-    WELCOME = "welcome"
-    RATCHET_TREE = "ratchet-tree"
-    GROUP_CONTEXT = "group-context"
-    AUTHENTICATED_CONTENT = "authenticated-content"
-    LEAF_NODE = "leaf-node"
-    COMMIT = "commit"
-    PROPOSAL = "proposal"
 
 
 @app.command()

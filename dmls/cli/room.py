@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-__all__ = ["Written", "app"]
+from dmls.tools.pictures.formats import Format
+
+__all__ = ["app"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 
-class Written(StrEnum):
-    """How a graph may be written."""
-
-    SVG = "svg"
-    PNG = "png"
-    DOT = "dot"
-    MERMAID = "mermaid"
-
-
-_ENDINGS = {".svg": Written.SVG, ".png": Written.PNG, ".dot": Written.DOT, ".gv": Written.DOT, ".mmd": Written.MERMAID}
+_ENDINGS = {known.suffix: known for known in Format} | {".gv": Format.DOT}
 
 
 @app.callback()
@@ -38,7 +30,7 @@ def graph(
         Path, typer.Option("--data", metavar="DIR", help="Directory of the service or client device.", envvar="DMLS_DATA")
     ],
     written: Annotated[
-        Written | None, typer.Option("--format", help="Instead of what the name of --output ends with, or svg.")
+        Format | None, typer.Option("--format", help="Instead of what the name of --output ends with, or svg.")
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")] = "-",
     newest: Annotated[
@@ -56,9 +48,9 @@ def graph(
     from dmls.ids import RoomId
     from dmls.rooms.public import list_rooms, read_room
     from dmls.tools.pictures.description import describe_room, legible
-    from dmls.tools.pictures.drawing import Format, draw
+    from dmls.tools.pictures.drawing import draw
 
-    chosen = Format(written or _ENDINGS.get(Path(output).suffix.lower(), Written.SVG))
+    chosen = written or _ENDINGS.get(Path(output).suffix.lower(), Format.SVG)
     try:
         known = list_rooms(data)
         if room not in known:

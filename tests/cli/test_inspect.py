@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from dmls.cli import inspect as command
 from dmls.cli.app import app
-from dmls.tools.inspect.kinds import KINDS
 from tests.robustness.scene import make_scene
 
 KEY_PACKAGE = make_scene(1).messages["key package"]
@@ -97,10 +95,6 @@ def test_what_cannot_be_read_ends_with_a_message(tmp_path: Path, monkeypatch: py
 )
 def test_a_wrong_command_line_is_refused(arguments: list[str]) -> None:
     assert run(*arguments, given=b"").exit_code == 2
-
-
-def test_the_command_line_offers_what_there_is() -> None:
-    assert [kind.value for kind in command.Kind] == list(KINDS)
 
 
 def test_only_what_the_core_needs_is_imported(file: Path) -> None:

@@ -12,11 +12,9 @@ from typer.testing import CliRunner, Result
 
 from devicestore import Sealing, Store
 from dmls.cli.app import app
-from dmls.cli.room import Written
 from dmls.engine.state import RoomState
 from dmls.matrix.events import Membership
 from dmls.rooms.public import CLIENT_DATABASE, SERVICE_DATABASE, read_room
-from dmls.tools.pictures.drawing import Format
 from tests.rooms.homes import ROOM, World
 
 
@@ -135,7 +133,3 @@ def test_what_cannot_be_written_is_said(data: Path, tmp_path: Path) -> None:
     refused = run(ROOM, "--data", data, "--output", tmp_path / "nowhere" / "g.dot")
     assert refused.exit_code == 2
     assert "No such file or directory" in refused.stderr
-
-
-def test_the_command_offers_the_formats_that_are_drawn() -> None:
-    assert [*map(str, Written)] == [*map(str, Format)]

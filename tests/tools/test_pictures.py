@@ -18,7 +18,8 @@ from dmls.forks.graph import VIRTUAL_ROOT, Device, EpochGraph, Node
 from dmls.ids import CommitRef, DeviceId, EventId, RoomId, UserId
 from dmls.tools.pictures.description import Kind, LinkKind, Picture, Secrets, Standing, describe, legible
 from dmls.tools.pictures.dot import to_dot
-from dmls.tools.pictures.drawing import MAX_DRAWN, Format, draw
+from dmls.tools.pictures.drawing import MAX_DRAWN, draw
+from dmls.tools.pictures.formats import Format
 from dmls.tools.pictures.mermaid import to_mermaid
 from tests.support.epoch_graphs import Story, ref_of
 

@@ -9,7 +9,8 @@ from devicestore import StoreError
 from dmls.errors import DMLSError, UnsupportedError
 from dmls.rooms.public import SERVICE_DATABASE, list_rooms, read_room
 from dmls.tools.pictures.description import describe_room
-from dmls.tools.pictures.drawing import Format, draw
+from dmls.tools.pictures.drawing import draw
+from dmls.tools.pictures.formats import Format
 
 __all__ = ["write_pictures"]
 

@@ -21,7 +21,7 @@ from dmls.mls.tree.nodes import ParentNode
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.tools.inspect.description import describe
 from dmls.tools.inspect.position import locate
-from dmls.tools.inspect.source import Encoding
+from dmls.tools.inspect.source import Encoding, Kind
 from dmls.tools.inspect.trees import describe_tree
 from dmls.tools.inspect.values import Record
 
@@ -31,19 +31,19 @@ _OPTIONAL: Any = optional
 NODES: Final = vector[_OPTIONAL[Annotated[LeafNode | ParentNode, Tagged(1, {1: LeafNode, 2: ParentNode})]]]
 """`optional<Node> ratchet_tree<V>` as a wire type (RFC 9420, Section 12.4.3.3)."""
 
-KINDS: Final[Mapping[str, Any]] = {
-    "message": MLSMessage,
-    "key-package": KeyPackage,
-    "group-info": GroupInfo,
-    "welcome": Welcome,
-    "ratchet-tree": NODES,
-    "group-context": GroupContext,
-    "authenticated-content": AuthenticatedContent,
-    "leaf-node": LeafNode,
-    "commit": Commit,
-    "proposal": Proposal,
+KINDS: Final[Mapping[Kind, Any]] = {
+    Kind.MESSAGE: MLSMessage,
+    Kind.KEY_PACKAGE: KeyPackage,
+    Kind.GROUP_INFO: GroupInfo,
+    Kind.WELCOME: Welcome,
+    Kind.RATCHET_TREE: NODES,
+    Kind.GROUP_CONTEXT: GroupContext,
+    Kind.AUTHENTICATED_CONTENT: AuthenticatedContent,
+    Kind.LEAF_NODE: LeafNode,
+    Kind.COMMIT: Commit,
+    Kind.PROPOSAL: Proposal,
 }
-"""Wire types by the name of the kind, those first that are least often taken for another."""
+"""Their wire types."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ class Inspected:
     Attributes:
         encoding: how they were written.
         size: how many they are.
-        kind: what they were taken for, a key of `KINDS`.
+        kind: what they were taken for.
         also: what else they decode as.
         record: what is in them.
     """
 
     encoding: Encoding
     size: int
-    kind: str
-    also: tuple[str, ...]
+    kind: Kind
+    also: tuple[Kind, ...]
     record: Record
 
 
-def inspect(kind: str, data: bytes, suite: CipherSuite | None = None) -> Record:
+def inspect(kind: Kind, data: bytes, suite: CipherSuite | None = None) -> Record:
     """Describe bytes of a known kind.
 
     Raises:
@@ -75,21 +75,21 @@ def inspect(kind: str, data: bytes, suite: CipherSuite | None = None) -> Record:
     return describe_tree(value, with_hash=suite is not None) if isinstance(value, RatchetTree) else describe(value, suite)
 
 
-def _decode(kind: str, data: bytes, suite: CipherSuite | None = None) -> Any:
-    if kind != "ratchet-tree":
+def _decode(kind: Kind, data: bytes, suite: CipherSuite | None = None) -> Any:
+    if kind is not Kind.RATCHET_TREE:
         return decode_as(KINDS[kind], data)
     # Only its hash depends on the cipher suite.
     return RatchetTree.decode(suite or cipher_suite(1), data)
 
 
 def recognise(
-    candidates: Iterable[tuple[Encoding, bytes]], *, kind: str | None = None, suite: CipherSuite | None = None
+    candidates: Iterable[tuple[Encoding, bytes]], *, kind: Kind | None = None, suite: CipherSuite | None = None
 ) -> Inspected:
     """Find out what bytes are, and describe them.
 
     Args:
         candidates: the bytes, as each encoding in which they may be written gives them.
-        kind: a key of `KINDS`, where it is known.
+        kind: what they are, where it is known.
         suite: of the objects that do not name theirs.
 
     Raises:
@@ -97,14 +97,14 @@ def recognise(
     """
     tried = []
     for encoding, data in candidates:
-        fitting = [name for name in KINDS if kind in (None, name) and _fits(name, data)]
+        fitting = [name for name in Kind if kind in (None, name) and _fits(name, data)]
         if fitting:
             return Inspected(encoding, len(data), fitting[0], tuple(fitting[1:]), inspect(fitting[0], data, suite))
         tried.append((encoding, data))
     raise _explain(tried, kind)
 
 
-def _fits(kind: str, data: bytes) -> bool:
+def _fits(kind: Kind, data: bytes) -> bool:
     try:
         _decode(kind, data)
     except DMLSError:
@@ -112,10 +112,10 @@ def _fits(kind: str, data: bytes) -> bool:
     return True
 
 
-def _explain(tried: Iterable[tuple[Encoding, bytes]], kind: str | None) -> InvalidArgumentError:
+def _explain(tried: Iterable[tuple[Encoding, bytes]], kind: Kind | None) -> InvalidArgumentError:
     """Say why the likeliest reading fails: the one that gets farthest."""
     found = [
-        (*locate(KINDS[name], data), name, encoding, data) for encoding, data in tried for name in KINDS if kind in (None, name)
+        (*locate(KINDS[name], data), name, encoding, data) for encoding, data in tried for name in Kind if kind in (None, name)
     ]
     # Of equals the first is the likeliest.
     offset, path, name, encoding, data = max(found, key=lambda place: place[0])

@@ -1,4 +1,7 @@
-"""Bytes from a file or from standard input, written as hexadecimal digits, as base64 or as they are."""
+"""Bytes from a file or from standard input, written as hexadecimal digits, as base64 or as they are.
+
+With what whoever gives them may say of them: this module imports nothing that is slow to import.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import BinaryIO, Final
 
 from dmls.errors import InvalidArgumentError
 
-__all__ = ["MAX_SIZE", "Encoding", "decodings", "read_source"]
+__all__ = ["MAX_SIZE", "Encoding", "Kind", "decodings", "read_source"]
 
 MAX_SIZE: Final = 1 << 26
 """Most bytes that are read, as they are written."""
@@ -28,6 +31,21 @@ class Encoding(StrEnum):
     HEX = "hex"
     BASE64 = "base64"
     RAW = "raw"
+
+
+class Kind(StrEnum):
+    """What the bytes are, those first that are least often taken for another."""
+
+    MESSAGE = "message"
+    KEY_PACKAGE = "key-package"
+    GROUP_INFO = "group-info"
+    WELCOME = "welcome"
+    RATCHET_TREE = "ratchet-tree"
+    GROUP_CONTEXT = "group-context"
+    AUTHENTICATED_CONTENT = "authenticated-content"
+    LEAF_NODE = "leaf-node"
+    COMMIT = "commit"
+    PROPOSAL = "proposal"
 
 
 def read_source(source: str, standard_input: BinaryIO) -> bytes:

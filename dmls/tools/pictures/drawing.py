@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
 from dmls.errors import InternalError, LimitError, UnsupportedError
 from dmls.tools.pictures.description import Picture
 from dmls.tools.pictures.dot import to_dot
+from dmls.tools.pictures.formats import Format
 from dmls.tools.pictures.mermaid import to_mermaid
 
-__all__ = ["MAX_DRAWN", "Format", "draw"]
+__all__ = ["MAX_DRAWN", "draw"]
 
 MAX_DRAWN: Final = 500
 """How many epochs are laid out: the time for it grows faster than their number."""
-
-
-class Format(StrEnum):
-    """How a picture may be written."""
-
-    SVG = "svg"
-    PNG = "png"
-    DOT = "dot"
-    MERMAID = "mermaid"
-
-    @property
-    def suffix(self) -> str:
-        """What the names of such files end with."""
-        return ".mmd" if self is Format.MERMAID else f".{self}"
 
 
 def draw(picture: Picture, wanted: Format) -> bytes:
