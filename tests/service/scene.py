@@ -39,7 +39,7 @@ from dmls.v1 import (
     room_pb2_grpc,
 )
 
-__all__ = ["ROOM", "Client", "Home", "World", "now_ms", "refused", "running", "two_homes"]
+__all__ = ["ROOM", "Client", "Home", "World", "now_ms", "refused", "running", "two_homes", "with_alice"]
 
 ROOM = "!room:hs1"
 """The room of most tests, made by alice of hs1."""
@@ -350,6 +350,16 @@ async def two_homes(folder: Path) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         homes = [await stack.enter_async_context(running(folder, name)) for name in ("hs1", "hs2")]
         yield World({home.server_name: home for home in homes})
+
+
+@asynccontextmanager
+async def with_alice(folder: Path) -> AsyncIterator[tuple[Home, World]]:
+    """Run the service of hs1, with alice alone in the room."""
+    async with running(folder) as home:
+        world = World({home.server_name: home})
+        await home.register("@alice:hs1")
+        await world.join("@alice:hs1")
+        yield home, world
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from dmls.v1 import common_pb2, device_pb2, encryption_pb2, room_pb2
 from tests.service.loopback import run
-from tests.service.scene import ROOM, Client, Home, World, refused, running, two_homes
+from tests.service.scene import ROOM, Client, Home, World, refused, running, two_homes, with_alice
 
 ALICE, BOB, DAN = "@alice:hs1", "@bob:hs1", "@dan:hs2"
 
@@ -53,10 +53,7 @@ def test_a_ciphertext_names_what_must_be_sent_before_it(tmp_path: Path) -> None:
 
 def test_a_commit_that_comes_later_is_not_waited_for(tmp_path: Path) -> None:
     async def main() -> None:
-        async with running(tmp_path) as home:
-            world = World({"hs1": home})
-            await home.register(ALICE)
-            await world.join(ALICE)
+        async with with_alice(tmp_path) as (home, world):
             await world.settle()
             phone = Client(BOB, "PHONE", os.urandom)
             await home.register(BOB, "PHONE", phone)
@@ -123,10 +120,7 @@ def test_what_cannot_be_encrypted_is_refused_one_by_one(tmp_path: Path) -> None:
 
 def test_a_room_that_is_not_encrypted_gets_no_ciphertext(tmp_path: Path) -> None:
     async def main() -> None:
-        async with running(tmp_path) as home:
-            world = World({"hs1": home})
-            await home.register(ALICE)
-            await world.join(ALICE)
+        async with with_alice(tmp_path) as (home, _):
             await home.tell_state(encryption=b"")
             assert [refusal(result) for result in await encrypt(home, event())] == ["NOT_ENCRYPTED"]
 
@@ -151,10 +145,7 @@ def test_a_device_that_waits_for_its_welcome_is_told_to_ask_again(tmp_path: Path
 
 def test_a_repeated_request_gives_the_same_ciphertexts(tmp_path: Path) -> None:
     async def main() -> None:
-        async with running(tmp_path) as home:
-            world = World({"hs1": home})
-            await home.register(ALICE)
-            await world.join(ALICE)
+        async with with_alice(tmp_path) as (home, _):
             first = await encrypt(home, event(), event(), request_id="r1")
             assert len({result.encrypted.content for result in first}) == 2
             assert await encrypt(home, event(), event(), request_id="r1") == first
@@ -168,10 +159,7 @@ def test_a_repeated_request_gives_the_same_ciphertexts(tmp_path: Path) -> None:
 
 def test_a_repeated_request_after_a_restart_gives_the_same_ciphertexts(tmp_path: Path) -> None:
     async def main() -> None:
-        async with running(tmp_path) as home:
-            world = World({"hs1": home})
-            await home.register(ALICE)
-            await world.join(ALICE)
+        async with with_alice(tmp_path) as (home, _):
             first = await encrypt(home, event(), request_id="r1")
         async with running(tmp_path) as home:
             assert await encrypt(home, event(), request_id="r1") == first
