@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from typing import TypeAlias
 
 from dmls.mls.codec import encode, encode_as, encode_opaque, uint32, vector
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.tree.nodes import ParentNode
 
-__all__ = ["TreeModel"]
+__all__ = ["ParentHash", "TreeModel"]
 
 Content = LeafNode | ParentNode | None
+ParentHash: TypeAlias = "Callable[[TreeModel, int, int], bytes]"
+"""How the hash of a parent is made, from its index and that of its child on the copath."""
 
 
 def _is_leaf(index: int) -> bool:
@@ -49,6 +52,16 @@ class TreeModel:
 
     def copy(self) -> TreeModel:
         return TreeModel(self.nodes)
+
+    def leaf(self, index: int) -> LeafNode:
+        node = self.nodes[2 * index]
+        assert isinstance(node, LeafNode)
+        return node
+
+    def parent(self, index: int) -> ParentNode:
+        node = self.nodes[index]
+        assert isinstance(node, ParentNode)
+        return node
 
     # Section 4
 
@@ -97,15 +110,13 @@ class TreeModel:
         return sha256(b"\x02" + present + left + right).digest()
 
     def parent_hash(self, parent: int, copath_child: int) -> bytes:
-        node = self.nodes[parent]
-        assert isinstance(node, ParentNode)
+        node = self.parent(parent)
         sibling_hash = self.tree_hash(copath_child, frozenset(node.unmerged_leaves))
         parts = (node.encryption_key, node.parent_hash, sibling_hash)
         return sha256(b"".join(map(encode_opaque, parts))).digest()
 
     def is_parent_hash_valid(self, parent: int) -> bool:
-        node = self.nodes[parent]
-        assert isinstance(node, ParentNode)
+        node = self.parent(parent)
         left, right = _children(parent)
         found = 0
         for child, sibling in ((left, right), (right, left)):
@@ -121,6 +132,27 @@ class TreeModel:
                 rest = set(resolution) - {descendant}
                 found += parent_hash == self.parent_hash(parent, sibling) and unmerged == rest
         return found == 1
+
+    def put_path(
+        self,
+        leaf: int,
+        new_key: Callable[[], bytes],
+        *,
+        unmerged: Mapping[int, tuple[int, ...]] | None = None,
+        keys: Mapping[int, bytes] | None = None,
+        parent_hash: ParentHash | None = None,
+    ) -> bytes:
+        """Put new parents above a leaf, with lists of unmerged leaves and keys as wanted; return the hash for the leaf."""
+        above = b""
+        path = self.filtered_direct_path(leaf)
+        for index in self.direct_path(2 * leaf):
+            self.nodes[index] = None
+        for index in reversed(path):
+            key = (keys or {}).get(index) or new_key()
+            self.nodes[index] = ParentNode(key, above, (unmerged or {}).get(index, ()))
+            child = self.copath_child(index, 2 * leaf)
+            above = self.parent_hash(index, child) if parent_hash is None else parent_hash(self, index, child)
+        return above
 
     # Sections 7.5, 7.7 and 12.1
 

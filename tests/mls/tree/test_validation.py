@@ -12,8 +12,7 @@ from dmls.errors import DMLSError, InvalidTreeError, SignatureError
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode_opaque
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
-from dmls.mls.messages.leaf_node import CommitSource, LeafNode, LeafNodeSource, Lifetime, UpdateSource
-from dmls.mls.tree.nodes import ParentNode
+from dmls.mls.messages.leaf_node import CommitSource, LeafNodeSource, Lifetime, UpdateSource
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.validation import validate_tree
 from tests.support.tree import GROUP_ID, Member, full_tree, make_member, make_tree, renew_leaf, sign_leaf
@@ -43,21 +42,11 @@ class Forge:
     def key(self) -> bytes:
         return SUITE.derive_key_pair(self.rng.randbytes(32)).public_key
 
-    def leaf(self, leaf: int) -> LeafNode:
-        node = self.model.nodes[2 * leaf]
-        assert isinstance(node, LeafNode)
-        return node
-
-    def parent(self, index: int) -> ParentNode:
-        node = self.model.nodes[index]
-        assert isinstance(node, ParentNode)
-        return node
-
     def sign(
         self, leaf: int, source: LeafNodeSource, encryption_key: bytes | None = None, signature_key: bytes | None = None
     ) -> None:
         """Put a new version of a member's leaf into its place."""
-        old = self.leaf(leaf)
+        old = self.model.leaf(leaf)
         member = replace(self.members[leaf], leaf_node=replace(old, signature_key=signature_key or old.signature_key))
         key = old.encryption_key if encryption_key is None else encryption_key
         self.model.nodes[2 * leaf] = renew_leaf(SUITE, member, key, source, LeafIndex(leaf))
@@ -70,14 +59,7 @@ class Forge:
         source: LeafNodeSource | None = None,
     ) -> None:
         """Put a path above a leaf, with lists of unmerged leaves and keys as wanted and all hashes to match."""
-        above = b""
-        path = self.model.filtered_direct_path(leaf)
-        for index in self.model.direct_path(2 * leaf):
-            self.model.nodes[index] = None
-        for index in reversed(path):
-            key = (keys or {}).get(index) or self.key()
-            self.model.nodes[index] = ParentNode(key, above, (unmerged or {}).get(index, ()))
-            above = self.model.parent_hash(index, self.model.copath_child(index, 2 * leaf))
+        above = self.model.put_path(leaf, self.key, unmerged=unmerged, keys=keys)
         self.sign(leaf, source or CommitSource(above), encryption_key=self.key())
 
     def refused(self, rule: str, error: type[DMLSError] = InvalidTreeError, group_id: bytes = GROUP_ID) -> None:
@@ -115,7 +97,7 @@ def test_what_the_forge_makes_by_the_rules_is_accepted(rng: random.Random) -> No
 @pytest.mark.parametrize("index", [1, 3, 5, 7, 9, 11, 13])
 def test_a_parent_key_that_nobody_vouches_for_is_refused(index: int, rng: random.Random) -> None:
     forge = Forge.full(rng, 8)
-    forge.model.nodes[index] = replace(forge.parent(index), encryption_key=forge.key())
+    forge.model.nodes[index] = replace(forge.model.parent(index), encryption_key=forge.key())
     forge.refused("TR-24")
 
 
@@ -123,7 +105,7 @@ def test_a_parent_key_that_nobody_vouches_for_is_refused(index: int, rng: random
 @pytest.mark.parametrize("index", [1, 3, 5, 7, 9, 11, 13])
 def test_a_parent_hash_that_is_another_or_empty_is_refused(index: int, rng: random.Random) -> None:
     forge = Forge.full(rng, 8)
-    held = forge.parent(index)
+    held = forge.model.parent(index)
     for parent_hash in (b"", b"h" * 32):
         # Where the top node's is empty already, a made-up one is still not what the nodes below vouch for.
         forge.model.nodes[index] = replace(held, parent_hash=parent_hash)
@@ -153,7 +135,7 @@ def test_all_parents_are_checked(index: int, rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
     forge.commit(0)
     forge.commit(3)
-    forge.model.nodes[index] = replace(forge.parent(index), encryption_key=forge.key())
+    forge.model.nodes[index] = replace(forge.model.parent(index), encryption_key=forge.key())
     valid = [forge.model.is_parent_hash_valid(node) for node in (1, 3, 5)]
     # Node 1 is in what node 3 was vouched for with; the last one is bad alone.
     assert valid == {1: [False, False, True], 3: [True, False, True], 5: [True, True, False]}[index]
@@ -165,7 +147,7 @@ def test_a_leaf_added_later_does_not_undo_what_was_vouched(rng: random.Random) -
     forge = Forge.full(rng, 7)
     assert forge.model.add(make_member(SUITE, rng, "eighth").leaf_node) == 7
     forge.accepted()
-    assert forge.parent(11).unmerged_leaves == (7,)
+    assert forge.model.parent(11).unmerged_leaves == (7,)
 
 
 @pytest.mark.keeps("TR-21")
@@ -174,9 +156,9 @@ def test_an_unmerged_leaf_is_taken_out_of_the_hash_below_blank_nodes_too(rng: ra
     forge.commit(6, unmerged={13: (7,)})
     forge.model.nodes[11] = None
     forge.commit(0, unmerged={7: (7,)})
-    assert forge.parent(13).unmerged_leaves == forge.parent(7).unmerged_leaves == (7,)
+    assert forge.model.parent(13).unmerged_leaves == forge.model.parent(7).unmerged_leaves == (7,)
     forge.accepted()
-    forge.model.nodes[7] = replace(forge.parent(7), unmerged_leaves=())
+    forge.model.nodes[7] = replace(forge.model.parent(7), unmerged_leaves=())
     forge.refused("TR-24")
 
 
@@ -212,9 +194,9 @@ def test_under_a_blank_node_all_but_the_vouching_one_must_be_unmerged(rng: rando
     assert forge.model.nodes[1] is None
     forge.model.nodes[2] = newcomer
     forge.refused("TR-24")
-    forge.model.nodes[3] = replace(forge.parent(3), unmerged_leaves=(1,))
+    forge.model.nodes[3] = replace(forge.model.parent(3), unmerged_leaves=(1,))
     forge.accepted()
-    forge.model.nodes[3] = replace(forge.parent(3), unmerged_leaves=(0, 1))
+    forge.model.nodes[3] = replace(forge.model.parent(3), unmerged_leaves=(0, 1))
     forge.refused("TR-24")
 
 
@@ -225,7 +207,7 @@ def test_the_top_of_a_path_need_not_be_the_root(rng: random.Random) -> None:
         forge.model.remove(index)
     forge.commit(5)
     assert forge.model.nodes[7] is None
-    assert forge.parent(11).parent_hash == b""
+    assert forge.model.parent(11).parent_hash == b""
     forge.accepted()
 
 
@@ -233,8 +215,7 @@ class WithoutParent(TreeModel):
     """Leaves the node's own parent hash out of ParentHashInput."""
 
     def parent_hash(self, parent: int, copath_child: int) -> bytes:
-        node = self.nodes[parent]
-        assert isinstance(node, ParentNode)
+        node = self.parent(parent)
         sibling_hash = self.tree_hash(copath_child, frozenset(node.unmerged_leaves))
         return SUITE.hash(encode_opaque(node.encryption_key) + encode_opaque(sibling_hash))
 
@@ -343,13 +324,13 @@ def test_the_nodes_between_list_an_unmerged_leaf_too(rng: random.Random) -> None
 @pytest.mark.breaks("TR-31")
 def test_a_key_stands_in_one_node_only(rng: random.Random) -> None:
     forge = Forge.full(rng, 4)
-    forge.commit(0, keys={3: forge.parent(5).encryption_key})
+    forge.commit(0, keys={3: forge.model.parent(5).encryption_key})
     forge.refused("TR-31")
     forge = Forge.full(rng, 4)
-    forge.commit(0, keys={1: forge.leaf(3).encryption_key})
+    forge.commit(0, keys={1: forge.model.leaf(3).encryption_key})
     forge.refused("TR-31")
     forge = Forge.fresh(rng, 4)
-    forge.sign(2, UpdateSource(), encryption_key=forge.leaf(0).encryption_key)
+    forge.sign(2, UpdateSource(), encryption_key=forge.model.leaf(0).encryption_key)
     forge.refused("TR-31")
 
 
@@ -357,7 +338,7 @@ def test_a_key_stands_in_one_node_only(rng: random.Random) -> None:
 def test_a_signature_key_stands_in_one_leaf_only(rng: random.Random) -> None:
     forge = Forge.fresh(rng, 4)
     forge.members[2] = replace(forge.members[2], signing_key=forge.members[0].signing_key)
-    forge.sign(2, UpdateSource(), signature_key=forge.leaf(0).signature_key)
+    forge.sign(2, UpdateSource(), signature_key=forge.model.leaf(0).signature_key)
     forge.refused("TR-32")
 
 
@@ -413,7 +394,7 @@ def test_a_leaf_of_a_key_package_is_signed_for_any_place(rng: random.Random) -> 
 @pytest.mark.parametrize("leaf", [0, 3, 6])
 def test_every_signature_is_verified(leaf: int, rng: random.Random) -> None:
     forge = Forge.fresh(rng, 7)
-    forge.model.nodes[2 * leaf] = replace(forge.leaf(leaf), signature=bytes(64))
+    forge.model.nodes[2 * leaf] = replace(forge.model.leaf(leaf), signature=bytes(64))
     forge.refused("LN-02", SignatureError)
     other = make_member(SUITE, rng, "other")
     forge.model.nodes[2 * leaf] = sign_leaf(SUITE, forge.members[leaf].leaf_node, other.signing_key, b"", LeafIndex(0))

@@ -191,7 +191,7 @@ def _mixed_tree(rng: random.Random) -> Scene:
     scene = invitation.scene("a tree in which both types of credentials are in use")
     scene.accept(**joining(invitation.welcome))
     grove = invitation.grove()
-    leaf = grove.leaf(2)
+    leaf = grove.model.leaf(2)
     grove.model.nodes[4] = sign_leaf(SUITE, capable(credentials=(1,))(leaf), members[2].client)
     scene.refuse("LN-11", "a member knows basic credentials only", noticed="LN-10", **grove.planted())
     return scene

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
@@ -21,17 +21,9 @@ from dmls.mls.tree.nodes import ParentNode
 from tests.support.forge import forge_welcome, nodes_of, sign_leaf
 from tests.support.groups import Party, Room, room_of
 from tests.support.negative.model import Attempt, Scene, entrant, joining
-from tests.support.tree_model import TreeModel
+from tests.support.tree_model import ParentHash, TreeModel
 
-__all__ = ["Grove", "Invitation", "ParentHash", "encoded_node", "right_parent_hash"]
-
-ParentHash: TypeAlias = Callable[[TreeModel, int, int], bytes]
-"""How the hash of a parent is made, from its index and that of its child on the copath."""
-
-
-def right_parent_hash(model: TreeModel, index: int, copath_child: int) -> bytes:
-    """As it should be made."""
-    return model.parent_hash(index, copath_child)
+__all__ = ["Grove", "Invitation", "encoded_node"]
 
 
 class Invitation:
@@ -108,19 +100,9 @@ class Grove:
         suite = self.invitation.suite
         return suite.derive_key_pair(self.invitation.rng.randbytes(suite.hash_size)).public_key
 
-    def leaf(self, index: int) -> LeafNode:
-        node = self.model.nodes[2 * index]
-        assert isinstance(node, LeafNode)
-        return node
-
-    def parent(self, index: int) -> ParentNode:
-        node = self.model.nodes[index]
-        assert isinstance(node, ParentNode)
-        return node
-
     def put(self, index: int, place: int | None = None, signer: int | None = None, **changes: Any) -> None:
         """Alter a leaf and sign it, for its place or another, as its owner or as somebody else."""
-        leaf = replace(self.leaf(index), **changes)
+        leaf = replace(self.model.leaf(index), **changes)
         client = self.parties[LeafIndex(index if signer is None else signer)].client
         self.model.nodes[2 * index] = sign_leaf(
             self.invitation.suite, leaf, client, self.group_id, index if place is None else place
@@ -128,7 +110,7 @@ class Grove:
 
     def set(self, index: int, **changes: Any) -> None:
         """Alter a parent."""
-        self.model.nodes[index] = replace(self.parent(index), **changes)
+        self.model.nodes[index] = replace(self.model.parent(index), **changes)
 
     def commit(
         self,
@@ -136,17 +118,10 @@ class Grove:
         unmerged: Mapping[int, tuple[int, ...]] | None = None,
         keys: Mapping[int, bytes] | None = None,
         source: LeafNodeSource | None = None,
-        parent_hash: ParentHash = right_parent_hash,
+        parent_hash: ParentHash | None = None,
     ) -> None:
         """Put a path above a leaf, with lists of unmerged leaves and keys as wanted and all hashes to match."""
-        above = b""
-        path = self.model.filtered_direct_path(leaf)
-        for index in self.model.direct_path(2 * leaf):
-            self.model.nodes[index] = None
-        for index in reversed(path):
-            key = (keys or {}).get(index) or self.key()
-            self.model.nodes[index] = ParentNode(key, above, (unmerged or {}).get(index, ()))
-            above = parent_hash(self.model, index, self.model.copath_child(index, 2 * leaf))
+        above = self.model.put_path(leaf, self.key, unmerged=unmerged, keys=keys, parent_hash=parent_hash)
         self.put(leaf, source=source or CommitSource(above), encryption_key=self.key())
 
     def planted(self) -> Attempt:

@@ -40,7 +40,7 @@ def _full(rng: random.Random) -> Invitation:
 def _grown(invitation: Invitation) -> Grove:
     """Everybody has committed once, but for the newcomer, which is unmerged."""
     grove = invitation.grove()
-    newcomer = grove.leaf(7)
+    newcomer = grove.model.leaf(7)
     grove.model.nodes[14] = None
     for leaf in range(7):
         grove.commit(leaf)
@@ -190,17 +190,17 @@ def _keys(rng: random.Random) -> Scene:
     scene.accept(**_grown(invitation).planted())
     grove = invitation.grove()
     grove.commit(4)
-    taken = grove.parent(9).encryption_key
+    taken = grove.model.parent(9).encryption_key
     grove.commit(0, keys={3: taken})
     scene.refuse("TR-31", "two parents have one key", **grove.planted())
     grove = invitation.grove()
-    grove.commit(0, keys={7: grove.leaf(5).encryption_key})
+    grove.commit(0, keys={7: grove.model.leaf(5).encryption_key})
     scene.refuse("TR-31", "a parent has the key of a leaf", **grove.planted())
     grove = invitation.grove()
-    grove.put(2, source=UpdateSource(), encryption_key=grove.leaf(3).encryption_key)
+    grove.put(2, source=UpdateSource(), encryption_key=grove.model.leaf(3).encryption_key)
     scene.refuse("TR-32", "two leaves have one encryption key", noticed="TR-31", **grove.planted())
     grove = invitation.grove()
-    grove.put(2, signer=3, source=UpdateSource(), signature_key=grove.leaf(3).signature_key)
+    grove.put(2, signer=3, source=UpdateSource(), signature_key=grove.model.leaf(3).signature_key)
     scene.refuse("TR-32", "two leaves have one signature key", **grove.planted())
     for name, key in {
         "short": bytes(31),
@@ -225,7 +225,7 @@ def _leaves(rng: random.Random) -> Scene:
         grove.put(2)
         return grove
 
-    third = invitation.grove().leaf(2)
+    third = invitation.grove().model.leaf(2)
     for alteration in HARMLESS.values():
         scene.accept(**with_leaf(alteration(third)).planted())
     for name, (rule, breach) in BREACHES.items():
@@ -268,7 +268,7 @@ def _shapes(rng: random.Random) -> Scene:
     swapped = [*parts[:4], parts[5], parts[4], *parts[6:]]
     scene.refuse("TR-17", "leaf and parent exchanged", **planted(*swapped))
     scene.refuse("TR-17", "a leaf in the place of a parent", **planted(*parts[:5], parts[6], *parts[6:]))
-    leaf, parent = encode(grove.leaf(2)), encode(grove.parent(3))
+    leaf, parent = encode(grove.model.leaf(2)), encode(grove.model.parent(3))
     scene.refuse("ENC-06", "a presence octet of 2", **planted(*parts[:4], b"\x02\x01" + leaf, *parts[5:]))
     for kind in (0, 3, 255):
         scene.refuse("ENC-10", f"node type {kind}", **planted(*parts[:4], bytes((1, kind)) + leaf, *parts[5:]))
