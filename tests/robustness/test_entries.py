@@ -36,7 +36,7 @@ from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.storage import load_tree
 from tests.robustness.runs import untraced
 from tests.robustness.scene import find_psk, make_scene
-from tests.support.groups import ALWAYS
+from tests.support.groups import ALWAYS, body_of
 
 _SUITES = [pytest.param(suite, id=f"suite{suite.id}") for suite in CIPHER_SUITES]
 _MOST_SECONDS = 0.05
@@ -57,12 +57,6 @@ def hostile(suite: CipherSuite) -> list[bytes]:
     return found
 
 
-def _framed(suite: CipherSuite, name: str, kind: type[Any]) -> Any:
-    body = decode(MLSMessage, make_scene(suite.id).messages[name]).body
-    assert isinstance(body, kind)
-    return body
-
-
 def _load(suite: int, tree_hash: bytes, width: int) -> RatchetTree:
     raise UsageError("there is no tree")
 
@@ -72,10 +66,10 @@ def entries(suite: CipherSuite) -> Mapping[str, Callable[[bytes], object]]:
     scene = make_scene(suite.id)
     state, client, context = scene.victim.state, scene.victim.client, scene.victim.state.public.context
     pair = suite.derive_key_pair(bytes(suite.hash_size))
-    public: PublicMessage = _framed(suite, "commit, full", PublicMessage)
-    private: PrivateMessage = _framed(suite, "application", PrivateMessage)
-    welcome: Welcome = _framed(suite, "welcome", Welcome)
-    info: GroupInfo = _framed(suite, "group info, without tree", GroupInfo)
+    public = body_of(scene.messages["commit, full"], PublicMessage)
+    private = body_of(scene.messages["application"], PrivateMessage)
+    welcome = body_of(scene.messages["welcome"], Welcome)
+    info = body_of(scene.messages["group info, without tree"], GroupInfo)
     leaf: LeafNode = scene.parts["leaf node"][1]
     sealed = welcome.secrets[0].encrypted_group_secrets
     content = open_message(state, decode(MLSMessage, scene.messages["commit, full"]))[0]

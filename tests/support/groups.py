@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -48,6 +48,7 @@ __all__ = [
     "Party",
     "Room",
     "Store",
+    "body_of",
     "disagreeing",
     "exported",
     "fingerprint",
@@ -56,6 +57,8 @@ __all__ = [
     "refusing",
     "room_of",
 ]
+
+T = TypeVar("T")
 
 ALWAYS = Lifetime(0, 2**64 - 1)
 GROUP_ID = b"!room:example.org"
@@ -195,6 +198,13 @@ class Party:
 
     def group_info(self, **options: Any) -> GroupInfo:
         return make_group_info(self.state, self.client, self.leaf, **options)
+
+
+def body_of(message: bytes, kind: type[T]) -> T:
+    """What is in an encoded MLSMessage."""
+    body = decode(MLSMessage, message).body
+    assert isinstance(body, kind)
+    return body
 
 
 @contextmanager

@@ -14,14 +14,13 @@ from itertools import count
 from typing import Any
 
 from dmls.ids import LeafIndex
-from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.messages.key_package import KeyPackage
-from dmls.mls.messages.message import MLSMessage
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from tests.interop.peers.abilities import can
 from tests.interop.peers.drivers.json_lines import Answer
 from tests.interop.peers.peer import Peer, PeerError
+from tests.support.groups import body_of
 
 __all__ = ["Conversation", "Member", "Proposal", "Waiting", "make_member", "new_group_id"]
 
@@ -81,9 +80,8 @@ def make_member(
     made = peer.call("client", client=client, identity=identity, **settings)
     member = Member(peer, client, identity, made["signature_key"] or "", sends_tree)
     if not member.signature_key:
-        body = decode(MLSMessage, bytes.fromhex(member.make_key_package())).body
-        assert isinstance(body, KeyPackage)
-        member.signature_key = body.leaf_node.signature_key.hex()
+        key_package = body_of(bytes.fromhex(member.make_key_package()), KeyPackage)
+        member.signature_key = key_package.leaf_node.signature_key.hex()
     return member
 
 

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmls.errors import UsageError
-from dmls.mls.codec import decode
 from dmls.mls.framing.padding import Padding, no_padding, pad_in_steps, pad_to_multiple
-from dmls.mls.messages.message import MLSMessage, PrivateMessage
+from dmls.mls.messages.message import PrivateMessage
 from dmls.mls.messages.proposal import Remove
 from dmls.mls.messages.registry import WireFormat
-from tests.support.groups import room_of
+from tests.support.groups import body_of, room_of
 
 LENGTHS = st.integers(0, 2**30 - 1)
 
@@ -73,9 +72,7 @@ def test_whatever_is_sent_is_padded_and_read(padding: Padding, rng: random.Rando
 
 
 def size_of(message: bytes) -> int:
-    body = decode(MLSMessage, message).body
-    assert isinstance(body, PrivateMessage)
-    return len(body.ciphertext)
+    return len(body_of(message, PrivateMessage).ciphertext)
 
 
 def test_padding_hides_what_is_said(rng: random.Random) -> None:

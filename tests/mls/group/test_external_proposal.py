@@ -42,7 +42,7 @@ from dmls.mls.messages.proposal import (
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID, ResumptionPSK, ResumptionPSKUsage
 from dmls.mls.messages.registry import ExtensionType, WireFormat
 from tests.support.forge import forge_commit, forge_message
-from tests.support.groups import Party, Room, fresh_update, parties, refusing, room_of
+from tests.support.groups import Party, Room, body_of, fresh_update, parties, refusing, room_of
 
 BY_SUITE = pytest.mark.parametrize("suite", CIPHER_SUITES, ids=lambda suite: f"suite{suite.id}")
 SUITE = cipher_suite(1)
@@ -256,8 +256,7 @@ def test_nobody_speaks_for_an_external_sender_or_a_newcomer(rng: random.Random) 
 
 def resigned(message: bytes, key: bytes) -> bytes:
     """The same public message, signed by somebody else."""
-    body = decode(MLSMessage, message).body
-    assert isinstance(body, PublicMessage)
+    body = body_of(message, PublicMessage)
     tbs = content_tbs(WireFormat.PUBLIC_MESSAGE, body.content, None)
     return encode_message(replace(body, signature=SUITE.sign_with_label(key, "FramedContentTBS", tbs)))
 
@@ -298,7 +297,5 @@ def test_the_same_newcomer_may_ask_twice_but_is_added_once(rng: random.Random) -
 
 def test_an_outsiders_proposal_carries_no_membership_tag(rng: random.Random) -> None:
     room, (_, bob, _), (guard,) = guarded_room(rng)
-    body = decode(MLSMessage, from_guard(room, guard, Remove(1)).message).body
-    assert isinstance(body, PublicMessage)
-    assert body.membership_tag is None
+    assert body_of(from_guard(room, guard, Remove(1)).message, PublicMessage).membership_tag is None
     assert bob.state.public.proposals == room.follower.proposals

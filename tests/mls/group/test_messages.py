@@ -28,23 +28,11 @@ from dmls.mls.messages.message import (
 from dmls.mls.messages.proposal import Remove
 from dmls.mls.messages.registry import ContentType, WireFormat
 from tests.support.forge import forge_commit, forge_message
-from tests.support.groups import Party, Room, fingerprint, parties, refusing, room_of
+from tests.support.groups import Party, Room, body_of, fingerprint, parties, refusing, room_of
 
 SUITE = cipher_suite(1)
 PUBLIC, PRIVATE = WireFormat.PUBLIC_MESSAGE, WireFormat.PRIVATE_MESSAGE
 Spoil = Callable[[FramedContent], FramedContent]
-
-
-def private(message: bytes) -> PrivateMessage:
-    body = decode(MLSMessage, message).body
-    assert isinstance(body, PrivateMessage)
-    return body
-
-
-def public(message: bytes) -> PublicMessage:
-    body = decode(MLSMessage, message).body
-    assert isinstance(body, PublicMessage)
-    return body
 
 
 def opened(party: Party, message: bytes) -> bytes:
@@ -111,7 +99,7 @@ def test_padding_hides_the_length(room: Room) -> None:
 def test_two_messages_of_one_position_do_not_share_a_nonce(room: Room) -> None:
     alice = room.members[0]
     first, second = (encrypt(alice.state, alice.client, alice.leaf, b"text", alice.random).message for _ in range(2))
-    assert private(first).ciphertext != private(second).ciphertext
+    assert body_of(first, PrivateMessage).ciphertext != body_of(second, PrivateMessage).ciphertext
     assert opened(room.members[1], first) == opened(room.members[1], second) == b"text"
 
 
@@ -186,7 +174,7 @@ def test_a_public_message_from_nowhere_is_refused(room: Room, rule: str, spoil: 
 
 def test_the_signature_covers_every_field(room: Room) -> None:
     alice, bob, *_ = room.members
-    sent = public(forge_message(alice, Remove(LeafIndex(2))))
+    sent = body_of(forge_message(alice, Remove(LeafIndex(2))), PublicMessage)
     content = sent.content
     for changed in (
         replace(content, authenticated_data=b"x"),
@@ -195,7 +183,7 @@ def test_the_signature_covers_every_field(room: Room) -> None:
     ):
         # The tag is made anew by an insider, the signature cannot be.
         message = forge_message(alice, Remove(LeafIndex(2)), alter=lambda _, changed=changed: changed)  # type: ignore[misc]
-        spoilt = replace(public(message), signature=sent.signature)
+        spoilt = replace(body_of(message, PublicMessage), signature=sent.signature)
         with refusing("PUB-03", bob):
             bob.receive(encode_message(spoilt))
         with refusing("FRM-09"):
@@ -217,7 +205,7 @@ def test_the_signature_covers_the_group_and_the_wire_format(room: Room) -> None:
 @pytest.mark.parametrize("spoil", [lambda tag: bytes(32), lambda tag: b"", lambda tag: tag[:-1], lambda tag: tag + b"\x00"])
 def test_the_membership_tag_is_whole_and_right(room: Room, spoil: Callable[[bytes], bytes]) -> None:
     alice, bob, *_ = room.members
-    sent = public(forge_message(alice, Remove(LeafIndex(2))))
+    sent = body_of(forge_message(alice, Remove(LeafIndex(2))), PublicMessage)
     assert sent.membership_tag is not None
     with refusing("PUB-03", bob):
         bob.receive(encode_message(replace(sent, membership_tag=spoil(sent.membership_tag))))
@@ -254,14 +242,14 @@ def test_a_private_message_that_was_altered_does_not_open_and_burns_nothing(
     message = alice.send(b"text")
     before = fingerprint(bob.state)
     with pytest.raises(DecryptionError):
-        bob.receive(encode_message(spoil(private(message))))
+        bob.receive(encode_message(spoil(body_of(message, PrivateMessage))))
     assert fingerprint(bob.state) == before
     assert bob.receive(message) == b"text"
 
 
 def test_a_private_message_of_elsewhere_is_refused(room: Room) -> None:
     alice, bob, *_ = room.members
-    message = private(alice.send(b"text"))
+    message = body_of(alice.send(b"text"), PrivateMessage)
     for spoilt, rule in (
         (replace(message, group_id=b"another"), "FRM-11"),
         (replace(message, epoch=message.epoch - 1), "FRM-12"),

@@ -8,18 +8,17 @@ import pytest
 
 from dmls.errors import CodecError, DecryptionError, DMLSError, UsageError
 from dmls.ids import LeafIndex
-from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.group.application import encrypt
 from dmls.mls.group.keyring import KeyRing
 from dmls.mls.group.process import process_handshake
 from dmls.mls.group.snapshot import decode_public, decode_state, encode_public, encode_state
 from dmls.mls.limits import Limits
-from dmls.mls.messages.message import MLSMessage, PrivateMessage
+from dmls.mls.messages.message import PrivateMessage
 from dmls.mls.messages.proposal import ReInit, Remove
 from dmls.mls.messages.registry import WireFormat
 from dmls.mls.schedule.key_schedule import RFC9420_RULE
-from tests.support.groups import Party, Room, Store, fresh_update, refusing, room_of
+from tests.support.groups import Party, Room, Store, body_of, fresh_update, refusing, room_of
 
 SUITE = cipher_suite(1)
 
@@ -47,9 +46,7 @@ def test_a_generation_is_not_used_again_after_a_restart(room: Room) -> None:
     alice = room.members[0]
     seen = set()
     for _ in range(5):
-        body = decode(MLSMessage, alice.send(b"same")).body
-        assert isinstance(body, PrivateMessage)
-        seen.add(body.ciphertext)
+        seen.add(body_of(alice.send(b"same"), PrivateMessage).ciphertext)
         alice.state = room.store.revive(alice.state)
     assert len(seen) == 5
     assert room.members[1].receive(alice.send(b"next")) == b"next"

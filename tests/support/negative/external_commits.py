@@ -9,16 +9,15 @@ from functools import partial
 from typing import Any
 
 from dmls.ids import LeafIndex
-from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.messages.commit import Commit, ProposalReference
-from dmls.mls.messages.message import ExternalSenderIndex, Member, MLSMessage, NewMemberCommit, PublicMessage
+from dmls.mls.messages.message import ExternalSenderIndex, Member, NewMemberCommit, PublicMessage
 from dmls.mls.messages.proposal import Add, ExternalInit, GroupContextExtensions, PreSharedKey, ProposalBody, ReInit, Remove
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID
 from dmls.mls.messages.registry import WireFormat
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from tests.support.forge import forge_external_commit, forge_message
-from tests.support.groups import fresh_update
+from tests.support.groups import body_of, fresh_update
 from tests.support.negative.model import Attempt, Scene, messages
 from tests.support.negative.stand import Stand
 
@@ -121,9 +120,7 @@ def _senders(rng: random.Random) -> Scene:
     stand = Stand(rng)
     alice, bob, joiner = stand["a"], stand["b"], stand.newcomer()
     sent = forge_external_commit(joiner, stand.follower, alice.group_info())
-    body = decode(MLSMessage, sent).body
-    assert isinstance(body, PublicMessage)
-    commit = body.content.content
+    commit = body_of(sent, PublicMessage).content.content
     assert isinstance(commit, Commit)
     joiner.state = alice.state
     scene = stand.scene("who sends an external commit")

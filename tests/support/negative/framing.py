@@ -8,14 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dmls.mls.codec import decode, encode, encode_opaque
+from dmls.mls.codec import encode, encode_opaque
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.message import (
     ApplicationData,
     FramedContent,
     Member,
-    MLSMessage,
     NewMemberCommit,
     NewMemberProposal,
     PublicMessage,
@@ -25,7 +24,7 @@ from dmls.mls.messages.proposal import Add, ExternalInit, PreSharedKey, Proposal
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID
 from dmls.mls.messages.registry import WireFormat
 from tests.support.forge import Alteration, forge_commit, forge_external_commit, forge_message
-from tests.support.groups import fresh_update
+from tests.support.groups import body_of, fresh_update
 from tests.support.negative.deviant import deviant_party
 from tests.support.negative.model import Scene, messages
 from tests.support.negative.stand import Stand
@@ -43,12 +42,6 @@ def scenes(rng: random.Random) -> Iterator[Scene]:
     yield _tags(rng)
     yield _commits(rng)
     yield _newcomers(rng)
-
-
-def _public(message: bytes) -> PublicMessage:
-    body = decode(MLSMessage, message).body
-    assert isinstance(body, PublicMessage)
-    return body
 
 
 def _contents(rng: random.Random) -> Scene:
@@ -128,7 +121,7 @@ def _signatures(rng: random.Random) -> Scene:
     scene.refuse(
         "EX-14", "signed under another label", noticed="FRM-09", **signing(lambda content: content, b"MLS 1.0 FramedContent")
     )
-    signature = _public(forge_message(alice, body)).signature
+    signature = body_of(forge_message(alice, body), PublicMessage).signature
     changes: dict[str, tuple[str, Alteration[FramedContent]]] = {
         "authenticated_data": ("FRM-16", partial(replace, authenticated_data=b"x")),
         "the content": ("FRM-09", partial(replace, content=Remove(2))),
@@ -146,7 +139,7 @@ def _tags(rng: random.Random) -> Scene:
     stand.commit(alice)
     scene = stand.scene("membership tags")
     body = Remove(1)
-    sent = _public(forge_message(alice, body))
+    sent = body_of(forge_message(alice, body), PublicMessage)
     assert sent.membership_tag is not None
     tag = sent.membership_tag
     scene.accept(**messages(encode_message(sent)))
@@ -173,7 +166,7 @@ def _tags(rng: random.Random) -> Scene:
     scene.refuse("PUB-01", "a joiner's commit with a membership tag", noticed="ENC-08", **messages(joining + encode_opaque(tag)))
 
     def tagging(message: bytes, alter: Alteration[bytes]) -> bytes:
-        made = _public(message)
+        made = body_of(message, PublicMessage)
         context = stand.follower.context
         tbm = b"\x00\x01\x00\x01" + encode(made.content) + encode(context) + encode_opaque(made.signature)
         if made.confirmation_tag is not None:
@@ -213,11 +206,11 @@ def _commits(rng: random.Random) -> Scene:
         "longer": lambda tag: tag + b"\x00",
     }.items():
         scene.refuse("CRY-13", f"a confirmation tag that is {name}", **messages(forge_commit(alice, alter_tag=alter)))
-    proposal = _public(forge_message(alice, Remove(1)))
+    proposal = body_of(forge_message(alice, Remove(1)), PublicMessage)
     assert proposal.membership_tag is not None
     tagged = encode_message(proposal) + encode_opaque(proposal.membership_tag)
     scene.refuse("FRM-10", "a proposal with a confirmation tag", noticed="ENC-08", **messages(tagged))
-    sent = _public(commit)
+    sent = body_of(commit, PublicMessage)
     assert sent.confirmation_tag is not None
     untagged = commit.replace(encode_opaque(sent.confirmation_tag), b"", 1)
     scene.refuse("FRM-10", "a commit without a confirmation tag", noticed="ENC-04", **messages(untagged))

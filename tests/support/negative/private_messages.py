@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from dmls.mls.codec import decode, encode, encode_opaque
+from dmls.mls.codec import encode, encode_opaque
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.framing.private_message import SenderData
@@ -17,7 +17,6 @@ from dmls.mls.messages.message import (
     ApplicationData,
     FramedContent,
     Member,
-    MLSMessage,
     PrivateMessage,
     encode_authentication,
     encode_message,
@@ -26,7 +25,7 @@ from dmls.mls.messages.proposal import Remove
 from dmls.mls.messages.registry import ContentType, WireFormat
 from dmls.mls.schedule.secret_tree import SecretTree
 from tests.support.forge import forge_message
-from tests.support.groups import Party
+from tests.support.groups import Party, body_of
 from tests.support.negative.deviant import Step, deviant_party, relabelled, wide_kdf_label
 from tests.support.negative.model import Scene, messages
 from tests.support.negative.stand import Stand
@@ -46,12 +45,6 @@ def scenes(rng: random.Random) -> Iterator[Scene]:
     yield _keys(rng)
     yield _deviants(rng)
     yield _ratchets(rng)
-
-
-def _private(message: bytes) -> PrivateMessage:
-    body = decode(MLSMessage, message).body
-    assert isinstance(body, PrivateMessage)
-    return body
 
 
 def _seal(
@@ -134,7 +127,7 @@ def _plaintexts(rng: random.Random) -> Scene:
 def _altered(rng: random.Random) -> Scene:
     stand = Stand(rng)
     alice = stand["a"]
-    sent = _private(alice.send(b"text", authenticated_data=AUTHENTICATED))
+    sent = body_of(alice.send(b"text", authenticated_data=AUTHENTICATED), PrivateMessage)
     scene = stand.scene("what was altered on its way")
     scene.accept(**messages(encode_message(sent)))
     context = stand.follower.context
