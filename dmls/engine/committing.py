@@ -1,4 +1,4 @@
-"""Making nodes and votes: genesis, commit, external commit (docs/protocol.md, Section 9).
+"""Making nodes: genesis, commit, external commit (docs/protocol.md, Section 9).
 
 Whatever is made here takes effect at once in the draft, and leaves with the step's transaction: an author cannot process its own
 commit, so the epoch has to be stored with it.
@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dmls.engine.agent import DevicePolicy, OwnDevice
+from dmls.engine.announcements import emit, emit_commit, emit_welcome
 from dmls.engine.commits import add_genesis
-from dmls.engine.effects import BlobToUpload, EventToSend, NoticeKind, ToDeviceToSend
+from dmls.engine.effects import NoticeKind
 from dmls.engine.nodes import NO_EVENT, add_epoch, add_node, epoch_id, own_leaves, refresh_head
 from dmls.engine.planning import Plan
 from dmls.engine.profile import group_extensions, rule_of
-from dmls.engine.records import put_epoch, put_key_package, put_meta
+from dmls.engine.records import put_epoch, put_key_package
 from dmls.engine.state import Draft, NodeEntry
+from dmls.engine.voting import take_vote_seq
 from dmls.errors import CryptoError, LimitError, ValidationError
 from dmls.forks.aad import (
     EpochPointer,
@@ -26,25 +28,15 @@ from dmls.forks.aad import (
     genesis_ref,
     make_commit_aad,
     make_node_ref,
-    make_vote,
-    sign_vote,
 )
 from dmls.forks.graph import Device, Node
 from dmls.forks.pprf import init_secret_rule
 from dmls.forks.reconcile import LeafRemoval, RemovalReason
-from dmls.ids import CommitRef, GroupId, LeafIndex
-from dmls.matrix.blobs import spill
+from dmls.ids import CommitRef, LeafIndex
 from dmls.matrix.bodies import (
-    CommitBody,
-    EventPointer,
     GenesisBody,
     Inline,
-    Resolved,
-    VoteBody,
-    WelcomeBody,
-    content_of,
 )
-from dmls.matrix.encoding import encode_canonical_json
 from dmls.matrix.identifiers import group_id
 from dmls.mls.codec import decode
 from dmls.mls.crypto.secret import Secret
@@ -60,60 +52,19 @@ from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.messages.leaf_node import Lifetime
 from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, encode_message
 from dmls.mls.messages.proposal import Add, ProposalBody, Remove
-from dmls.mls.messages.welcome import Welcome
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = [
-    "ready_key_packages",
-    "send_commit",
-    "send_external_commit",
-    "send_genesis",
-    "send_vote",
-    "sign_own_vote",
-    "take_vote_seq",
-]
+__all__ = ["ready_key_packages", "send_commit", "send_external_commit", "send_genesis"]
 
-VOTE_BLOCK = 1_000
-"""How many vote_seq are reserved at a time, so that a lost store never leads to one being used twice."""
 KEYFRAME_EVERY = 32
 """Least number of commits between two keyframes."""
 LEAF_LIFETIME_S = 90 * 86_400
 _POLICY = DevicePolicy()
 
 
-def take_vote_seq(draft: Draft) -> int:
-    """Return the next vote_seq; a new block is reserved in the same transaction that first uses it.
-
-    Raises:
-        LimitError: an unbeatable vote is in use, so the device needs a new key.
-    """
-    state = draft.state
-    own = state.agent.devices
-    used = [tracked.vote.vote_seq for tracked in state.votes.values() if tracked.vote.device in own]
-    used += [entry.node.vote_seq for entry in state.entries.values() if entry.node.author in own]
-    seq = max([state.vote_seq, *used]) + 1
-    if seq >= 1 << 63:
-        raise LimitError("no vote_seq is left: the device needs a new key")
-    draft.update(vote_seq=seq)
-    if seq > state.vote_seq_reserved:
-        draft.update(vote_seq_reserved=seq + VOTE_BLOCK)
-        put_meta(draft)
-    return seq
-
-
 def _lifetime(draft: Draft) -> Lifetime:
     now = draft.now_ms // 1_000
     return Lifetime(max(0, now - 3_600), now + LEAF_LIFETIME_S)
-
-
-def _emit(draft: Draft, sender: Device, body: GenesisBody | CommitBody | VoteBody, ref: CommitRef = CommitRef(b"")) -> None:
-    """Send an event, what does not fit into it ahead as blobs."""
-    server = draft.state.agent.server_name
-    if not isinstance(body, VoteBody):
-        body, blobs = spill(body, lambda digest: f"mxc://{server}/dmls-{digest.hex()}")
-        for blob in blobs:
-            draft.send(BlobToUpload(blob.uri, blob.sha256, blob.data))
-    draft.send(EventToSend(sender.user_id, encode_canonical_json(content_of(body)), ref))
 
 
 def send_genesis(draft: Draft, own: OwnDevice) -> None:
@@ -134,7 +85,7 @@ def send_genesis(draft: Draft, own: OwnDevice) -> None:
     add_genesis(draft, ref, created.state.public, encoded, own.device, NO_EVENT)
     add_epoch(draft, ref, created.state, created.private_keys)
     body = GenesisBody(suite.id, Inline(encoded), Inline(created.state.public.tree.encode()))
-    _emit(draft, own.device, body, ref)
+    emit(draft, own.device, body, ref)
     draft.notify(NoticeKind.GENESIS, ref)
 
 
@@ -235,11 +186,11 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
     add_epoch(draft, ref, staged.state, {**staged.private_keys, **joined})
     _own_everything(draft, ref)
     foreign = [device for device in additions if device not in draft.state.agent.devices]
-    _emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, plan.side_heads)
+    emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, plan.side_heads)
     for device in additions:
         _forget_key_package(draft, device)
     for device in foreign:
-        _send_welcome(draft, own, device, ref, staged.welcome)
+        emit_welcome(draft, own, device, ref, staged.welcome)
     refresh_head(draft)
     return ref
 
@@ -301,56 +252,12 @@ def _own_entry(draft: Draft, node: Node, tree: RatchetTree, parent: NodeEntry, s
     )
 
 
-def _emit_commit(
-    draft: Draft,
-    own: OwnDevice,
-    entry: NodeEntry,
-    parent: NodeEntry,
-    message: bytes,
-    welcome: Welcome | None,
-    side_heads: Sequence[CommitRef],
-) -> None:
-    state, node = draft.state, entry.node
-    keyframe: Inline | EventPointer
-    if entry.keyframe == node.commit_ref:
-        keyframe = Inline(entry.group.tree.encode())
-    else:
-        keyframe = EventPointer(state.entries[entry.keyframe].node.event_id)
-    held = state.epochs.get(parent.node.commit_ref)
-    body = CommitBody(
-        ciphersuite=entry.group.suite.id,
-        message=Inline(message),
-        group_info=Inline(entry.group_info),
-        keyframe=keyframe,
-        welcome=None if welcome is None else Inline(encode_message(welcome)),
-        epoch=parent.node.epoch,
-        epoch_id=None if held is None else epoch_id(held.state),
-        parent_event=parent.node.event_id or None,
-        commit_ref=node.commit_ref,
-        resolves=tuple(Resolved(ref, state.entries[ref].node.event_id or None) for ref in side_heads),
-        new_epoch_id=epoch_id(state.epochs[node.commit_ref].state),
-    )
-    _emit(draft, own.device, body, node.commit_ref)
-
-
 def _forget_key_package(draft: Draft, device: Device) -> None:
     if device in draft.state.key_packages:
         draft.update(key_packages=draft.state.key_packages.delete(device))
         put_key_package(draft, device, None)
     if device in draft.state.claims:
         draft.update(claims=draft.state.claims.delete(device))
-
-
-def _send_welcome(draft: Draft, own: OwnDevice, device: Device, ref: CommitRef, welcome: Welcome | None) -> None:
-    if welcome is None:
-        return
-    server = draft.state.agent.server_name
-    body = WelcomeBody(draft.state.room_id, Inline(encode_message(welcome)), ref)
-    spilled, blobs = spill(body, lambda digest: f"mxc://{server}/dmls-{digest.hex()}")
-    for blob in blobs:
-        draft.send(BlobToUpload(blob.uri, blob.sha256, blob.data))
-    content = encode_canonical_json(content_of(spilled))
-    draft.send(ToDeviceToSend(own.device.user_id, device.user_id, device.device_id, content))
 
 
 def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
@@ -395,7 +302,7 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
     entry = replace(entry, group=staged.state.public)
     add_node(draft, entry)
     add_epoch(draft, ref, staged.state, staged.private_keys)
-    _emit_commit(draft, own, entry, parent, staged.message, None, ())
+    emit_commit(draft, own, entry, parent, staged.message, None, ())
     draft.update(last_join_ms=draft.now_ms)
     refresh_head(draft)
     return ref
@@ -403,18 +310,3 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
 
 def _is_same_name(device: Device, other: Device) -> bool:
     return (device.user_id, device.device_id) == (other.user_id, other.device_id)
-
-
-def send_vote(draft: Draft, leaf_index: LeafIndex, own: OwnDevice, ref: CommitRef) -> None:
-    """Vote for a node with an own leaf of its epoch. The vote counts when its event comes back."""
-    seq, signature = sign_own_vote(draft, leaf_index, own, ref)
-    draft.update(pending_votes=draft.state.pending_votes.set(own.device, ref))
-    _emit(draft, own.device, VoteBody(ref, leaf_index, seq, signature))
-
-
-def sign_own_vote(draft: Draft, leaf_index: LeafIndex, own: OwnDevice, ref: CommitRef) -> tuple[int, bytes]:
-    """Return a fresh vote_seq and the vote's signature."""
-    group = draft.state.entries[ref].group
-    seq = take_vote_seq(draft)
-    vote = make_vote(GroupId(group.context.group_id), ref, leaf_index, seq)
-    return seq, sign_vote(group.suite, own.client.signature_private_key, vote)

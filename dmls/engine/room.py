@@ -25,9 +25,10 @@ from dmls.engine.inputs import (
     Tick,
     ToDeviceReceived,
 )
+from dmls.engine.loading import load_room
 from dmls.engine.messages import read_plaintext
 from dmls.engine.nodes import EventFacts, correct_node, drop_node, refresh_head
-from dmls.engine.records import load_room, put_key_package, put_list, put_meta, put_times, put_vote
+from dmls.engine.records import put_key_package, put_list, put_meta, put_times, put_vote
 from dmls.engine.sending import encrypt_event
 from dmls.engine.state import Draft, RoomState, TrackedList, TrackedVote
 from dmls.engine.upkeep import act, next_wake_ms, note_dirty, purge

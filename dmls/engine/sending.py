@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dmls.engine.agent import OwnDevice
-from dmls.engine.committing import send_commit, send_genesis, sign_own_vote
+from dmls.engine.committing import send_commit, send_genesis
 from dmls.engine.effects import EncryptOutcome, EncryptResult
 from dmls.engine.inputs import EncryptRequested
 from dmls.engine.messages import UNREAD_WINDOW_MS, keep_plaintext, message_key, readers_of
@@ -14,6 +14,7 @@ from dmls.engine.planning import Plan, can_found, make_plan
 from dmls.engine.records import put_epoch
 from dmls.engine.state import Draft, HeldEpoch, Plaintext
 from dmls.engine.upkeep import ask_for_key_packages
+from dmls.engine.voting import sign_own_vote
 from dmls.forks.aad import EpochPointer, make_message_aad
 from dmls.forks.head import Tally
 from dmls.ids import LeafIndex

@@ -6,13 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dmls.engine.agent import devices_of
-from dmls.engine.committing import (
-    ready_key_packages,
-    send_commit,
-    send_external_commit,
-    send_genesis,
-    send_vote,
-)
+from dmls.engine.committing import ready_key_packages, send_commit, send_external_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
 from dmls.engine.nodes import find_leaf
 from dmls.engine.planning import (
@@ -25,6 +19,7 @@ from dmls.engine.planning import (
 )
 from dmls.engine.records import put_epoch, put_meta
 from dmls.engine.state import Draft, HeldEpoch
+from dmls.engine.voting import send_vote
 from dmls.forks.aad import read_params
 from dmls.forks.graph import Device
 from dmls.forks.head import Tally

@@ -20,7 +20,7 @@ from dmls.engine.effects import (
     OutboxItem,
     ToDeviceToSend,
 )
-from dmls.engine.records import read_device, write_device
+from dmls.engine.formats import read_device, write_device
 from dmls.errors import CodecError
 from dmls.ids import CommitRef, DeviceId, EventId, RoomId, UserId
 from dmls.mls.codec import decode, encode, opaque, struct, uint8, uint16, uint64, vector

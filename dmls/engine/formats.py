@@ -1,0 +1,215 @@
+"""The formats of a room's records: what `dmls.engine.records` writes and `dmls.engine.loading` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dmls.forks.graph import Device
+from dmls.ids import DeviceId, EventId, UserId
+from dmls.mls.codec import decode, encode, opaque, struct, uint8, uint16, uint32, uint64, vector
+
+__all__ = [
+    "KEY_PACKAGE",
+    "META",
+    "TIMES",
+    "DeviceRecord",
+    "DeviceTimeRecord",
+    "EpochRecord",
+    "ListRecord",
+    "MetaRecord",
+    "NodeRecord",
+    "OutcomeRecord",
+    "ParkedRecord",
+    "PendingVoteRecord",
+    "PlaintextRecord",
+    "TimesRecord",
+    "UserTimeRecord",
+    "VoteRecord",
+    "device_record",
+    "device_records",
+    "event_ids",
+    "read_device",
+    "read_device_record",
+    "write_device",
+]
+
+META = b"meta"
+"""Key of the record of the room as a whole."""
+TIMES = b"times"
+"""Key of the record of when things were last done."""
+KEY_PACKAGE = b"key_package:"
+"""Prefix of the keys of claimed key packages; the device follows."""
+
+
+@struct
+class DeviceRecord:
+    """A device."""
+
+    user_id: opaque
+    device_id: opaque
+    signature_key: opaque
+
+
+@struct
+class MetaRecord:
+    """What belongs to the room as a whole."""
+
+    version: uint8
+    facts: opaque
+    state_version: uint64
+    cipher_suite: uint16
+    vote_seq_reserved: uint64
+    gone: vector[DeviceRecord]
+    expired: vector[opaque]
+
+
+@struct
+class DeviceTimeRecord:
+    """When something last happened with a device, in milliseconds."""
+
+    device: DeviceRecord
+    time_ms: uint64
+
+
+@struct
+class UserTimeRecord:
+    """When something last happened with a user, in milliseconds."""
+
+    user_id: opaque
+    time_ms: uint64
+
+
+@struct
+class PendingVoteRecord:
+    """A vote on its way."""
+
+    device: DeviceRecord
+    commit_ref: opaque
+
+
+@struct
+class TimesRecord:
+    """When things were last done."""
+
+    claims: vector[DeviceTimeRecord]
+    list_requests: vector[UserTimeRecord]
+    member_since: vector[UserTimeRecord]
+    pending_votes: vector[PendingVoteRecord]
+    head_since_ms: uint64
+    dirty_since_ms: uint64
+    last_merge_ms: uint64
+    last_join_ms: uint64
+
+
+@struct
+class ListRecord:
+    """A user's device list."""
+
+    user_id: opaque
+    version: uint64
+    taken_at_ms: uint64
+    is_own: uint8
+    devices: vector[DeviceRecord]
+
+
+@struct
+class NodeRecord:
+    """A node, without its tree."""
+
+    node: opaque
+    group: opaque
+    group_info: opaque
+    keyframe: opaque
+    bytes_since_keyframe: uint64
+    commits_since_keyframe: uint32
+    auth_events: vector[opaque]
+    received_at_ms: uint64
+
+
+@struct
+class VoteRecord:
+    """A vote."""
+
+    vote: opaque
+    auth_events: vector[opaque]
+
+
+@struct(secret=True)
+class EpochRecord:
+    """The secrets of an epoch."""
+
+    state: opaque
+    succeeded_at_ms: uint64
+
+
+@struct
+class ParkedRecord:
+    """A waiting event."""
+
+    event_id: opaque
+    sender: opaque
+    type: opaque
+    content: opaque
+    origin_server_ts_ms: uint64
+    soft_failed: uint8
+    before_departure: uint8
+    auth_events: vector[opaque]
+    missing: opaque
+    parked_at_ms: uint64
+    is_to_device: uint8
+
+
+@struct
+class OutcomeRecord:
+    """What became of an event."""
+
+    outcome: opaque
+    kind: opaque
+    commit_ref: opaque
+    reason: opaque
+    rule: opaque
+    message: opaque
+
+
+@struct(secret=True)
+class PlaintextRecord:
+    """A decrypted message."""
+
+    payload: opaque
+    sender: DeviceRecord
+    leaf_index: uint32
+    commit_ref: opaque
+    origin_server_ts_ms: uint64
+    readers: vector[DeviceRecord]
+    waiting: vector[DeviceRecord]
+    delete_at_ms: uint64
+
+
+def write_device(device: Device) -> bytes:
+    """Encode a device."""
+    return encode(device_record(device))
+
+
+def read_device(data: bytes) -> Device:
+    """Decode what `write_device` made."""
+    return read_device_record(decode(DeviceRecord, data))
+
+
+def device_record(device: Device) -> DeviceRecord:
+    """Return the record of a device."""
+    return DeviceRecord(device.user_id.encode(), device.device_id.encode(), device.signature_key)
+
+
+def read_device_record(record: DeviceRecord) -> Device:
+    """Return the device of a record."""
+    return Device(UserId(record.user_id.decode()), DeviceId(record.device_id.decode()), record.signature_key)
+
+
+def device_records(devices: Iterable[Device]) -> tuple[DeviceRecord, ...]:
+    """Return the records of devices, sorted."""
+    return tuple(device_record(device) for device in sorted(devices))
+
+
+def event_ids(values: Iterable[bytes]) -> tuple[EventId, ...]:
+    """Return event ids that were written as bytes."""
+    return tuple(EventId(value.decode()) for value in values)

@@ -1,0 +1,221 @@
+"""A room's state read back from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from immutables import Map
+
+from dmls.engine.agent import Agent
+from dmls.engine.effects import EventKind, EventResult, IngestOutcome, Table
+from dmls.engine.formats import (
+    KEY_PACKAGE,
+    META,
+    TIMES,
+    EpochRecord,
+    ListRecord,
+    MetaRecord,
+    NodeRecord,
+    OutcomeRecord,
+    ParkedRecord,
+    PlaintextRecord,
+    TimesRecord,
+    VoteRecord,
+    event_ids,
+    read_device,
+    read_device_record,
+)
+from dmls.engine.profile import rule_of
+from dmls.engine.state import HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedList, TrackedVote
+from dmls.errors import CodecError
+from dmls.forks.graph import Device, EpochGraph, Node, Vote
+from dmls.ids import CommitRef, EventId, RoomId, UserId
+from dmls.matrix.encoding import parse_json_object
+from dmls.matrix.events import RoomEvent
+from dmls.matrix.membership import RoomMembership
+from dmls.mls.codec import decode
+from dmls.mls.crypto.secret import Secret
+from dmls.mls.crypto.suites import cipher_suite
+from dmls.mls.group.follower import PublicGroup
+from dmls.mls.group.keyring import KeyRing
+from dmls.mls.group.snapshot import decode_public, decode_state
+from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.tree.ratchet_tree import RatchetTree
+from dmls.mls.tree.storage import LoadedTrees, load_tree
+
+__all__ = ["load_room"]
+
+_MAX_CONTENT = 1 << 20
+
+
+def load_room(room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes, bytes]]) -> RoomState:
+    """Rebuild a room from its records `(table, key, value)`, in any order.
+
+    Raises:
+        CodecError: a record was not written by this module.
+    """
+    tables: dict[str, dict[bytes, bytes]] = {table: {} for table in Table}
+    for table, key, value in records:
+        tables[table][key] = value
+    state = RoomState(room_id, agent)
+    room = tables[Table.ROOM]
+    if META in room:
+        state = _load_meta(state, room[META], tables[Table.MEMBER_STATE].values())
+    if TIMES in room:
+        state = _load_times(state, room[TIMES])
+    packages = {
+        read_device(key[len(KEY_PACKAGE) :]): decode(KeyPackage, value)
+        for key, value in room.items()
+        if key.startswith(KEY_PACKAGE)
+    }
+    lists = dict(_load_list(value) for value in tables[Table.DEVICE_LIST].values())
+    outcomes = {key: _load_outcome(value) for key, value in tables[Table.EVENT_OUTCOME].items()}
+    parked = {key: _load_parked(room_id, value) for key, value in tables[Table.PARKED_EVENT].items()}
+    plaintexts = {key: _load_plaintext(value) for key, value in tables[Table.PLAINTEXT].items()}
+    ring = KeyRing(Map({key: Secret(value) for key, value in tables[Table.PRIVATE_KEY].items()}))
+    state = replace(
+        state,
+        key_packages=Map(packages),
+        lists=Map(lists),
+        outcomes=Map(outcomes),
+        parked=Map(parked),
+        plaintexts=Map(plaintexts),
+        ring=ring,
+    )
+    return _load_group(state, tables)
+
+
+def _load_meta(state: RoomState, data: bytes, members: Iterable[bytes]) -> RoomState:
+    meta = decode(MetaRecord, data)
+    if meta.version != 1:
+        raise CodecError("the room's record has an unknown version")
+    return replace(
+        state,
+        membership=RoomMembership.load(meta.facts, members),
+        state_version=meta.state_version,
+        cipher_suite=meta.cipher_suite,
+        vote_seq=meta.vote_seq_reserved,
+        vote_seq_reserved=meta.vote_seq_reserved,
+        gone=Map({read_device_record(device): True for device in meta.gone}),
+        expired=Map({CommitRef(ref): True for ref in meta.expired}),
+    )
+
+
+def _load_times(state: RoomState, data: bytes) -> RoomState:
+    times = decode(TimesRecord, data)
+    return replace(
+        state,
+        claims=Map({read_device_record(item.device): item.time_ms for item in times.claims}),
+        list_requests=Map({UserId(item.user_id.decode()): item.time_ms for item in times.list_requests}),
+        member_since_ms=Map({UserId(item.user_id.decode()): item.time_ms for item in times.member_since}),
+        pending_votes=Map({read_device_record(item.device): CommitRef(item.commit_ref) for item in times.pending_votes}),
+        head_since_ms=times.head_since_ms,
+        dirty_since_ms=times.dirty_since_ms,
+        last_merge_ms=times.last_merge_ms,
+        last_join_ms=times.last_join_ms,
+    )
+
+
+def _load_list(data: bytes) -> tuple[UserId, TrackedList]:
+    record = decode(ListRecord, data)
+    devices = tuple(read_device_record(device) for device in record.devices)
+    tracked = TrackedList(record.version, record.taken_at_ms, devices, bool(record.is_own))
+    return UserId(record.user_id.decode()), tracked
+
+
+def _load_outcome(data: bytes) -> EventResult:
+    record = decode(OutcomeRecord, data)
+    return EventResult(
+        IngestOutcome(record.outcome.decode()),
+        EventKind(record.kind.decode()),
+        CommitRef(record.commit_ref),
+        record.reason.decode(),
+        record.rule.decode(),
+        record.message.decode(),
+    )
+
+
+def _load_parked(room_id: RoomId, data: bytes) -> ParkedEvent:
+    record = decode(ParkedRecord, data)
+    event = RoomEvent(
+        EventId(record.event_id.decode()),
+        room_id,
+        UserId(record.sender.decode()),
+        record.type.decode(),
+        None,
+        parse_json_object(record.content, limit=_MAX_CONTENT),
+        record.origin_server_ts_ms,
+        bool(record.soft_failed),
+        (None, False, True)[record.before_departure],
+        event_ids(record.auth_events),
+    )
+    return ParkedEvent(event, record.missing, record.parked_at_ms, bool(record.is_to_device))
+
+
+def _load_plaintext(data: bytes) -> Plaintext:
+    record = decode(PlaintextRecord, data)
+    return Plaintext(
+        record.payload,
+        read_device_record(record.sender),
+        record.leaf_index,
+        CommitRef(record.commit_ref),
+        record.origin_server_ts_ms,
+        frozenset(map(read_device_record, record.readers)),
+        frozenset(map(read_device_record, record.waiting)),
+        record.delete_at_ms,
+    )
+
+
+def _load_group(state: RoomState, tables: Mapping[str, Mapping[bytes, bytes]]) -> RoomState:
+    stored = tables[Table.TREE_NODE]
+    cache = LoadedTrees()
+
+    def load(suite: int, root_hash: bytes, width: int) -> RatchetTree:
+        return load_tree(cipher_suite(suite), root_hash, width, stored.__getitem__, cache)
+
+    entries = {CommitRef(ref): _load_node(value, load) for ref, value in tables[Table.NODE].items()}
+    epochs = {}
+    for ref, value in tables[Table.EPOCH].items():
+        record = decode(EpochRecord, value)
+        held = decode_state(record.state, rule_of(entries[CommitRef(ref)].group), load)
+        epochs[CommitRef(ref)] = HeldEpoch(held, record.succeeded_at_ms)
+    votes = {key: _load_vote(value) for key, value in tables[Table.VOTE].items()}
+    return replace(
+        state,
+        graph=EpochGraph.build(entry.node for entry in entries.values()),
+        entries=Map(entries),
+        epochs=Map(epochs),
+        votes=Map(votes),
+        tree_nodes=Map(dict.fromkeys(stored, True)),
+        seen_at_ms=Map(_leaf_times(entries.values())),
+    )
+
+
+def _load_node(data: bytes, load: Any) -> NodeEntry:
+    record = decode(NodeRecord, data)
+    group: PublicGroup = decode_public(record.group, load)
+    return NodeEntry(
+        Node.decode(record.node),
+        group,
+        record.group_info,
+        CommitRef(record.keyframe),
+        record.bytes_since_keyframe,
+        record.commits_since_keyframe,
+        event_ids(record.auth_events),
+        record.received_at_ms,
+    )
+
+
+def _load_vote(data: bytes) -> TrackedVote:
+    record = decode(VoteRecord, data)
+    return TrackedVote(Vote.decode(record.vote), event_ids(record.auth_events))
+
+
+def _leaf_times(entries: Iterable[NodeEntry]) -> dict[Device, int]:
+    seen: dict[Device, int] = {}
+    for entry in entries:
+        for device in entry.node.adds:
+            seen[device] = max(seen.get(device, 0), entry.received_at_ms)
+    return seen
