@@ -1,4 +1,4 @@
-"""Making nodes: genesis, commit, external commit (docs/protocol.md, Section 9).
+"""Making nodes: genesis, commit, external commit (docs/protocol.md, Section 8).
 
 Whatever is made here takes effect at once in the draft, and leaves with the step's transaction: an author cannot process its own
 commit, so the epoch has to be stored with it.

@@ -233,7 +233,7 @@ class EncryptResult:
 
 
 class DecryptOutcome(StrEnum):
-    """Whether a message can be read by a device (docs/protocol.md, Section 8)."""
+    """Whether a message can be read by a device (docs/protocol.md, Section 13)."""
 
     OK = "ok"
     PENDING_COMMIT = "pending_commit"

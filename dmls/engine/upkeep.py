@@ -143,7 +143,7 @@ def _may_join(draft: Draft, plan: Plan) -> bool:
 
 
 def _vote_if_due(draft: Draft, plan: Plan) -> bool:
-    """Vote again where an own device's vote is not on the head's chain (docs/protocol.md, Section 9)."""
+    """Vote again where an own device's vote is not on the head's chain (docs/protocol.md, Section 8)."""
     if plan.held is None:
         return False
     state = draft.state

@@ -1,4 +1,4 @@
-"""The public facts of commits and votes, and their bytes in a store (docs/protocol.md, Sections 1, 4 and 7)."""
+"""The public facts of commits and votes, and their bytes in a store (docs/protocol.md, Sections 4 and 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the secrets of an epoch go (docs/protocol.md, Section 3).
+"""When the secrets of an epoch go (docs/protocol.md, Section 12).
 
 An epoch is retained so that a rival commit on it can still be followed and late messages of it be read. Each rule below ends that
 for a reason of its own; the first that applies decides. All times are in milliseconds of the caller's clock.

@@ -1,4 +1,4 @@
-"""Contents of the `m.room.encrypted` events and to-device messages of a DMLS room (docs/protocol.md, Section 4).
+"""Contents of the `m.room.encrypted` events and to-device messages of a DMLS room (docs/protocol.md, Section 5).
 
 A body has two sorts of fields. What only the body says (an MLS message, a GroupInfo, a vote) must be well formed, or the body is
 refused. What the MLS message inside says again, or what only helps to find another event, is a *hint*: an absent or malformed

@@ -1,4 +1,4 @@
-"""Who is in the room: the homeserver's resolved membership, and the joins that are spent (docs/protocol.md, Section 5).
+"""Who is in the room: the homeserver's resolved membership, and the joins that are spent (docs/protocol.md, Section 6).
 
 The homeserver's state resolution is the judge and is never run again here. Its verdict may go back to an old one, though: a user
 who was removed can show up as joined under the very join that the removal ended. Such a join is *spent*. Whether it is follows
