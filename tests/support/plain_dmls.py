@@ -181,9 +181,10 @@ def genesis_ref(hash: str, group_info_message: bytes) -> bytes:
     return ref_hash(hash, b"DMLS 1.0 Genesis Reference", group_info_message)
 
 
-def public_message(framed_content: bytes, signature: bytes, tag: bytes, membership_tag: bytes) -> bytes:
-    """A PublicMessage by a member, as MLSMessage."""
-    return b"\x00\x01\x00\x01" + framed_content + vec(signature) + vec(tag) + vec(membership_tag)
+def public_message(framed_content: bytes, signature: bytes, tag: bytes, membership_tag: bytes | None) -> bytes:
+    """A commit as MLSMessage; only a member's has a membership tag."""
+    message = b"\x00\x01\x00\x01" + framed_content + vec(signature) + vec(tag)
+    return message if membership_tag is None else message + vec(membership_tag)
 
 
 def sign_content(label: bytes, content: bytes) -> bytes:
