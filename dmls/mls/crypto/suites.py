@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from dmls.errors import UnsupportedError
+from dmls.errors import UnsupportedError, UsageError
 from dmls.mls.crypto import kem as kems
 from dmls.mls.crypto import signing
 from dmls.mls.crypto.aead import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, Aead
@@ -23,7 +23,7 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.signing import AnySignatureScheme, SigningKey, load_signing_key
 
-__all__ = ["CIPHER_SUITES", "CipherSuite", "KeyPair", "Sealer", "cipher_suite"]
+__all__ = ["CIPHER_SUITES", "CipherSuite", "KeyPair", "Sealer", "cipher_suite", "is_implemented", "register_cipher_suite"]
 
 _EXTERNAL_INIT: Final = b"MLS 1.0 external init secret"
 
@@ -307,13 +307,36 @@ CIPHER_SUITES: Final = (
 _BY_ID: Final[Mapping[int, CipherSuite]] = MappingProxyType({suite.id: suite for suite in CIPHER_SUITES})  # CRY-01, CRY-02
 
 
+_PRIVATE_USE: Final = range(0xF000, 0x10000)
+_registered: Final[dict[int, CipherSuite]] = {}
+
+
+def register_cipher_suite(suite: CipherSuite) -> None:
+    """Make a suite of the application's own known in this process (RFC 9420, Section 17.1: private use, 0xF000 to 0xFFFF).
+
+    Raises:
+        UsageError: the code point is not one for private use, or another suite has it.
+    """
+    if suite.id not in _PRIVATE_USE or _registered.setdefault(suite.id, suite) is not suite:
+        raise UsageError(f"code point {suite.id:#06x} is not free for a private cipher suite")
+
+
 def cipher_suite(id: int) -> CipherSuite:
     """Return the suite of a code point.
 
     Raises:
         UnsupportedError: there is none.
     """
-    suite = _BY_ID.get(id)
+    suite = _find(id)
     if suite is None:
         raise UnsupportedError(f"cipher suite {id} is not implemented")
     return suite
+
+
+def is_implemented(id: int) -> bool:
+    """Tell whether `cipher_suite` gives a suite for a code point."""
+    return _find(id) is not None
+
+
+def _find(id: int) -> CipherSuite | None:
+    return _BY_ID.get(id) or _registered.get(id)

@@ -13,7 +13,7 @@ from dmls.errors import InvalidKeyPackageError, InvalidLeafNodeError
 from dmls.ids import KeyPackageRef, LeafIndex
 from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
-from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite
+from dmls.mls.crypto.suites import CipherSuite, is_implemented
 from dmls.mls.group.validation import check_listed, is_listed
 from dmls.mls.messages import key_package as key_packages
 from dmls.mls.messages import leaf_node as leaf_nodes
@@ -44,7 +44,6 @@ __all__ = [
 
 
 _VERSIONS = frozenset(ProtocolVersion)
-_SUITES = frozenset(suite.id for suite in CIPHER_SUITES)
 _CREDENTIALS = frozenset(CredentialType)
 
 
@@ -123,7 +122,7 @@ def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafN
     if not DEFAULT_EXTENSION_TYPES.isdisjoint(listed.extensions) or not DEFAULT_PROPOSAL_TYPES.isdisjoint(listed.proposals):
         raise InvalidLeafNodeError("the capabilities list a default type", rule="LN-08")
     promised = without_grease(listed)
-    if not (_VERSIONS.issuperset(promised.versions) and _SUITES.issuperset(promised.cipher_suites)):
+    if not (_VERSIONS.issuperset(promised.versions) and all(map(is_implemented, promised.cipher_suites))):
         raise InvalidLeafNodeError("the capabilities list a version or cipher suite that is not implemented", rule="KP-10")
     if not _CREDENTIALS.issuperset(promised.credentials):
         raise InvalidLeafNodeError("the capabilities list a credential type that is not implemented", rule="KP-10")
