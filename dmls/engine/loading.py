@@ -8,7 +8,6 @@ from typing import Any
 
 from immutables import Map
 
-from dmls.engine.agent import Agent
 from dmls.engine.effects import EventKind, EventResult, IngestOutcome, Table
 from dmls.engine.formats import (
     KEY_PACKAGE,
@@ -50,8 +49,8 @@ __all__ = ["load_room"]
 _MAX_CONTENT = 1 << 20
 
 
-def load_room(room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes, bytes]]) -> RoomState:
-    """Rebuild a room from its records `(table, key, value)`, in any order.
+def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> RoomState:
+    """Fill the state of a room of which nothing is known with its records `(table, key, value)`, in any order.
 
     Raises:
         CodecError: a record was not written by this module.
@@ -59,7 +58,6 @@ def load_room(room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes,
     tables: dict[str, dict[bytes, bytes]] = {table: {} for table in Table}
     for table, key, value in records:
         tables[table][key] = value
-    state = RoomState(room_id, agent)
     room = tables[Table.ROOM]
     if META in room:
         state = _load_meta(state, room[META], tables[Table.MEMBER_STATE].values())
@@ -72,7 +70,7 @@ def load_room(room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes,
     }
     lists = dict(_load_list(value) for value in tables[Table.DEVICE_LIST].values())
     outcomes = {key: _load_outcome(value) for key, value in tables[Table.EVENT_OUTCOME].items()}
-    parked = {key: _load_parked(room_id, value) for key, value in tables[Table.PARKED_EVENT].items()}
+    parked = {key: _load_parked(state.room_id, value) for key, value in tables[Table.PARKED_EVENT].items()}
     plaintexts = {key: _load_plaintext(value) for key, value in tables[Table.PLAINTEXT].items()}
     ring = KeyRing(Map({key: Secret(value) for key, value in tables[Table.PRIVATE_KEY].items()}))
     state = replace(

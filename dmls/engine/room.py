@@ -63,13 +63,15 @@ class RoomEngine:
         return cls(RoomState(room_id, agent, suite))
 
     @classmethod
-    def load(cls, room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes, bytes]]) -> RoomEngine:
-        """Return the engine that wrote these records `(table, key, value)`, in any order.
+    def load(
+        cls, room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes, bytes]], *, suite: int = 1
+    ) -> RoomEngine:
+        """Return the engine that wrote these records `(table, key, value)`, in any order; `suite` as in `create`.
 
         Raises:
             CodecError: a record is not one of an engine.
         """
-        engine = cls(load_room(room_id, agent, records))
+        engine = cls(load_room(RoomState(room_id, agent, suite), records))
         draft = engine._draft(0, _no_random, {})
         refresh_head(draft)
         engine._state = replace(draft.state, head_since_ms=engine._state.head_since_ms)

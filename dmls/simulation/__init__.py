@@ -1,0 +1,1 @@
+"""The deterministic simulator: whole rooms of homeservers and agents, in one thread and virtual time, from a seed."""

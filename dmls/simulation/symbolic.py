@@ -155,5 +155,3 @@ def use_symbolic_suite() -> CipherSuite:
     """Make the suite known in this process, and return it. Never to be called where real rooms are kept."""
     register_cipher_suite(SYMBOLIC_SUITE)
     return SYMBOLIC_SUITE
-
-

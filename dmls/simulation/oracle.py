@@ -1,0 +1,133 @@
+"""What must hold once everything is whole again: one head, the right members, every message read by those it was for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmls.engine.agent import devices_of
+from dmls.engine.effects import DecryptOutcome
+from dmls.engine.inputs import DecryptRequested
+from dmls.engine.nodes import epoch_id
+from dmls.forks.committer import needs_merge
+from dmls.forks.graph import Device
+from dmls.ids import ServerName
+from dmls.matrix.events import Membership
+from dmls.simulation.directory import server_of
+from dmls.simulation.driver import Driver
+from dmls.simulation.world import SentMessage, World
+
+__all__ = ["check_convergence", "check_messages", "count_commits", "is_in_room"]
+
+
+def present_servers(world: World) -> frozenset[ServerName]:
+    """Return the homeservers that are in the room, as those that are in it see it."""
+    rooms = [
+        homeserver.joined_servers() for homeserver in world.homeservers.values() if homeserver.name in homeserver.joined_servers()
+    ]
+    # One that has not heard that its last user was put out is not told anything any more, and believes itself in the room.
+    return frozenset.intersection(*inside) if inside else frozenset()
+
+
+def is_in_room(world: World, driver: Driver) -> bool:
+    """Tell whether an agent has to be where everybody is: a service in the room, a client whose user is joined."""
+    if driver.server not in present_servers(world):
+        return False
+    homeserver = world.homeservers[driver.server]
+    users = {device.user_id for device in driver.agent.devices}
+    return driver.is_service or any(homeserver.membership(user) is Membership.JOIN for user in users)
+
+
+def entitled(world: World) -> frozenset[Device]:
+    """Return the devices that should be in the group."""
+    server = min(present_servers(world))
+    homeserver, state = world.homeservers[server], world.services[server].state
+    joined = {user for user in homeserver.state if homeserver.membership(user) is Membership.JOIN}
+    return frozenset(
+        device for user in joined - state.membership.needs_readmission() for device in world.directory.devices(user).values()
+    )
+
+
+def check_convergence(world: World) -> Iterator[str]:
+    """Say what is not as it must be: heads, members, secrets, branches left open."""
+    present = [driver for driver in world.drivers if is_in_room(world, driver)]
+    if not present:
+        return
+    states = {tuple(sorted(world.homeservers[driver.server].state.items())) for driver in present}
+    if len(states) > 1:
+        yield "the homeservers do not agree on the members"
+        return
+    wanted = entitled(world)
+    active = [driver for driver in present if wanted & driver.agent.devices.keys() or driver.is_service]
+    heads = {driver.name: driver.state.head for driver in active}
+    if len(set(heads.values())) > 1:
+        yield f"heads differ: { {name: ref.hex()[:8] if ref else None for name, ref in heads.items()} }"
+        return
+    epoch_ids = set()
+    for driver in active:
+        state = driver.state
+        if state.head is None:
+            if wanted:
+                yield f"{driver.name} knows no head"
+            continue
+        entry, held = state.entries[state.head], state.epochs.get(state.head)
+        members = frozenset(devices_of(entry.group.tree).values())
+        if members != wanted:
+            yield f"{driver.name}: {_names(members - wanted)} too many, {_names(wanted - members)} missing"
+        if held is not None:
+            epoch_ids.add(epoch_id(held.state))
+        inside = frozenset() if held is None else _own_members(driver, held.state.own_leaves)
+        if inside != wanted & driver.agent.devices.keys():
+            yield f"{driver.name} holds the head for {_names(inside)}"
+        if needs_merge(state.graph, state.head, state.membership.joined()):
+            yield f"{driver.name} sees a branch that nobody has resolved"
+    if len(epoch_ids) > 1:
+        yield "members of the head have different secrets"
+
+
+def _own_members(driver: Driver, own_leaves: frozenset[int]) -> frozenset[Device]:
+    state = driver.state
+    if state.head is None:
+        return frozenset()
+    members = devices_of(state.entries[state.head].group.tree)
+    return frozenset(device for index, device in members.items() if index in own_leaves)
+
+
+def _names(devices: frozenset[Device]) -> str:
+    return ", ".join(sorted(f"{device.user_id}/{device.device_id}" for device in devices)) or "nobody"
+
+
+def check_messages(world: World) -> Iterator[str]:
+    """Say which message is not read by whom it was for, or is by somebody else."""
+    for message in world.messages:
+        if message.event_id is not None:
+            for driver in world.drivers:
+                for device in driver.agent.devices:
+                    yield from _check_reader(world, message, driver, device)
+
+
+def _check_reader(world: World, message: SentMessage, driver: Driver, device: Device) -> Iterator[str]:
+    effects = driver.ask(DecryptRequested(device.user_id, device.device_id, message.event_id or ""))  # type: ignore[arg-type]
+    outcome = None if effects is None or effects.decrypted is None else effects.decrypted.outcome
+    name = f"message {message.number} by {message.sender.user_id}"
+    if device not in message.readers:
+        if outcome is DecryptOutcome.OK:
+            yield f"{name} is read by {device.user_id}/{device.device_id}, no member of its epoch"
+    elif outcome is not DecryptOutcome.OK and _must_read(world, message, device):
+        yield f"{name} is {outcome} for {device.user_id}/{device.device_id}"
+
+
+def _must_read(world: World, message: SentMessage, device: Device) -> bool:
+    """Tell whether a member of a message's epoch is there to read it, and was sent it."""
+    homeserver = world.homeservers[server_of(device.user_id)]
+    driver = world.directory.owner(device)
+    return (
+        is_in_room(world, driver)
+        and message.event_id in homeserver
+        and homeserver.membership(device.user_id) is Membership.JOIN
+        and device in driver.agent.devices
+    )
+
+
+def count_commits(world: World) -> int:
+    """Return how many commits were sent."""
+    return len(world.requests.commit_events)
