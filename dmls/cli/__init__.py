@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "conformance": "dmls.cli.conformance",
     "inspect": "dmls.cli.inspect",
     "room": "dmls.cli.room",
+    "simulate": "dmls.cli.simulate",
 }
 """Module of each command, in the order in which help lists them."""
 

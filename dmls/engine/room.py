@@ -63,9 +63,7 @@ class RoomEngine:
         return cls(RoomState(room_id, agent, suite))
 
     @classmethod
-    def load(
-        cls, room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes, bytes]], *, suite: int = 1
-    ) -> RoomEngine:
+    def load(cls, room_id: RoomId, agent: Agent, records: Iterable[tuple[str, bytes, bytes]], *, suite: int = 1) -> RoomEngine:
         """Return the engine that wrote these records `(table, key, value)`, in any order; `suite` as in `create`.
 
         Raises:

@@ -21,9 +21,8 @@ __all__ = ["check_convergence", "check_messages", "count_commits", "is_in_room"]
 
 def present_servers(world: World) -> frozenset[ServerName]:
     """Return the homeservers that are in the room, as those that are in it see it."""
-    rooms = [
-        homeserver.joined_servers() for homeserver in world.homeservers.values() if homeserver.name in homeserver.joined_servers()
-    ]
+    views = {name: homeserver.joined_servers() for name, homeserver in world.homeservers.items()}
+    inside = [view for name, view in views.items() if name in view]
     # One that has not heard that its last user was put out is not told anything any more, and believes itself in the room.
     return frozenset.intersection(*inside) if inside else frozenset()
 

@@ -1,0 +1,86 @@
+"""`dmls simulate`: rooms that fork and heal, by the thousand."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dmls.simulation.runner import Crypto, run_seeds, suite_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dmls.simulation.run import Outcome
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def simulate(
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="How many rooms.")] = 200,
+    first: Annotated[int, typer.Option(metavar="SEED", min=0, help="The seed of the first room; the others follow it.")] = 0,
+    crypto: Annotated[Crypto, typer.Option(help="symbolic: a suite that costs nothing and protects nothing.")] = Crypto.SYMBOLIC,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]", show_default=False)] = 0,
+    replay: Annotated[
+        int | None, typer.Option(metavar="SEED", min=0, help="Play one room and tell what happens.", show_default=False)
+    ] = None,
+) -> None:
+    """Play made-up rooms through real engines, and check that all of them heal.
+
+    Each room has 2 to 5 homeservers that federate over links which are cut, slow, lossy and double what they carry; its services
+    and devices crash and start again; users join, leave, are kicked and banned, log in and out, and talk. When the schedule is
+    over and the links are whole, every agent must come to one head with the right members, and every message must have been read
+    by the members of its epoch and by nobody else. Time is virtual and everything follows from the seed, so that a room which
+    does not heal can be played again with --replay. Exits with 1 if there is one.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    found = _replay(console, replay, crypto) if replay is not None else _run(console, range(first, first + count), crypto, jobs)
+    if found:
+        raise typer.Exit(1)
+
+
+def _replay(console: Console, seed: int, crypto: Crypto) -> bool:
+    from dmls.simulation.network import START_MS
+    from dmls.simulation.run import run_seed
+
+    outcome = run_seed(
+        seed, suite_for(crypto), lambda now_ms, line: console.print(f"{(now_ms - START_MS) / 1_000:10.3f} s  {line}")
+    )
+    for violation in outcome.violations:
+        console.print(f"[red]violated:[/] {violation}")
+    if not outcome.violations:
+        console.print("[green]healed[/]")
+    return bool(outcome.violations)
+
+
+def _run(console: Console, seeds: range, crypto: Crypto, jobs: int) -> bool:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    outcomes = []
+    with Progress("rooms", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("rooms", total=len(seeds))
+        for outcome in run_seeds(seeds, crypto, jobs or os.cpu_count() or 1):
+            outcomes.append(outcome)
+            progress.advance(task)
+            for violation in outcome.violations:
+                console.print(f"[red]seed {outcome.seed}:[/] {violation}")
+    _summarise(console, outcomes, crypto)
+    return any(outcome.violations for outcome in outcomes)
+
+
+def _summarise(console: Console, outcomes: list[Outcome], crypto: Crypto) -> None:
+    healed = sum(not outcome.violations for outcome in outcomes)
+    console.print(
+        f"{healed} of {len(outcomes)} rooms healed: {sum(o.agents for o in outcomes)} agents, {sum(o.steps for o in outcomes)} "
+        f"steps, {sum(o.commits for o in outcomes)} commits, {sum(o.forks for o in outcomes)} changes of branch, "
+        f"{sum(o.messages for o in outcomes)} messages, {sum(o.crashes for o in outcomes)} crashes"
+    )
+    failed = sorted(outcome.seed for outcome in outcomes if outcome.violations)
+    if failed:
+        console.print(f"play one again with: dmls simulate --crypto {crypto} --replay {failed[0]}")

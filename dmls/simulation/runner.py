@@ -1,0 +1,43 @@
+"""Many simulated rooms, in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import partial
+
+from dmls.mls.crypto.suites import CipherSuite, cipher_suite
+from dmls.simulation.run import Outcome, run_seed
+from dmls.simulation.symbolic import use_symbolic_suite
+
+__all__ = ["Crypto", "run_seeds", "suite_for"]
+
+_CHUNK = 8
+_REAL_SUITE = 1
+
+
+class Crypto(StrEnum):
+    """What the engines of a simulation compute with."""
+
+    SYMBOLIC = "symbolic"
+    REAL = "real"
+
+
+def suite_for(crypto: Crypto) -> CipherSuite:
+    """Return the cipher suite of simulated rooms."""
+    return use_symbolic_suite() if crypto is Crypto.SYMBOLIC else cipher_suite(_REAL_SUITE)
+
+
+def run_seeds(seeds: range, crypto: Crypto, jobs: int) -> Iterator[Outcome]:
+    """Play the rooms of some seeds in `jobs` processes; outcomes come as they are ready."""
+    work = partial(_run, crypto=crypto)
+    if jobs == 1:
+        yield from map(work, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(work, seeds, _CHUNK)
+
+
+def _run(seed: int, crypto: Crypto) -> Outcome:
+    return run_seed(seed, suite_for(crypto))
