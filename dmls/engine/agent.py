@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dmls.errors import InvalidLeafNodeError, ValidationError
 from dmls.forks.aad import DMLS_NODE_REF, DMLS_PARAMS, decode_identity, encode_identity
@@ -68,9 +69,15 @@ def device_of(leaf: LeafNode) -> Device:
     """
     if not isinstance(leaf.credential, BasicCredential):
         raise InvalidLeafNodeError("the credential is not a basic one")
+    return _device_named(leaf.credential.identity, leaf.signature_key)
+
+
+@lru_cache(maxsize=1 << 15)
+def _device_named(identity: bytes, signature_key: bytes) -> Device:
+    """Return the device of an identity; the same leaf is asked about in every epoch of every fork."""
     try:
-        user_id, device_id = decode_identity(leaf.credential.identity)
-        return Device(parse_user_id(user_id), parse_device_id(device_id), leaf.signature_key)
+        user_id, device_id = decode_identity(identity)
+        return Device(parse_user_id(user_id), parse_device_id(device_id), signature_key)
     except ValidationError as error:
         raise InvalidLeafNodeError("the credential does not name a Matrix device") from error
 

@@ -16,7 +16,7 @@ from dmls.engine.effects import NoticeKind
 from dmls.engine.nodes import NO_EVENT, add_epoch, add_node, epoch_id, own_leaves, refresh_head
 from dmls.engine.planning import Plan
 from dmls.engine.profile import group_extensions, rule_of
-from dmls.engine.records import put_epoch, put_key_package
+from dmls.engine.records import put_claim, put_epoch, put_key_package
 from dmls.engine.state import Draft, NodeEntry
 from dmls.engine.voting import take_vote_seq
 from dmls.errors import CryptoError, LimitError, ValidationError
@@ -116,7 +116,7 @@ def _removals(draft: Draft, plan: Plan, committer: LeafIndex) -> tuple[tuple[Lea
     That word covers every leaf of the own server that the commit removes, so those that only left go in a commit of their own.
     """
     server = draft.state.agent.server_name
-    removals = tuple(removal for removal in plan.removals if removal.leaf.leaf_index != committer)
+    removals = tuple(removal for removal in plan.survey.removals if removal.leaf.leaf_index != committer)
     final = [item for item in removals if item.reason is RemovalReason.FINALLY_GONE and item.leaf.device.server == server]
     if not final or not draft.state.agent.is_service:
         return removals, False
@@ -138,7 +138,7 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
     parent, state = plan.entry, plan.held.state
     suite = parent.group.suite
     removals, logout = _removals(draft, plan, leaf_index)
-    pointers = tuple(_pointer(draft, ref) for ref in plan.side_heads)
+    pointers = tuple(_pointer(draft, ref) for ref in plan.survey.side_heads)
     aad = make_commit_aad(EpochPointer(plan.head, epoch_id(state)), take_vote_seq(draft), resolves=pointers, logout=logout)
     options = CommitOptions(
         authenticated_data=aad,
@@ -155,12 +155,12 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
         adds = [Add(key_package) for key_package in key_packages]
         return create_commit(state, own.client, leaf_index, [*removes, *adds], draft.random, options), keys
 
-    additions = ready_key_packages(draft, plan.additions)
+    additions = ready_key_packages(draft, plan.survey.additions)
     try:
         staged, joined = stage(additions)
     except (ValidationError, CryptoError):
         additions = _drop_unfit(draft, additions, stage)
-        if not (additions or removals or plan.needs_merge):
+        if not (additions or removals or plan.survey.needs_merge):
             return None
         staged, joined = stage(additions)
     ref = commit_ref(suite, staged.content)
@@ -176,7 +176,7 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
         adds=additions,
         removes=tuple(removal.leaf.device for removal in removals),
         logout=logout,
-        resolves=plan.side_heads,
+        resolves=plan.survey.side_heads,
     )
     group_info = encode_message(staged.group_info)
     entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), group_info)
@@ -186,7 +186,7 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
     add_epoch(draft, ref, staged.state, {**staged.private_keys, **joined})
     _own_everything(draft, ref)
     foreign = [device for device in additions if device not in draft.state.agent.devices]
-    emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, plan.side_heads)
+    emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, plan.survey.side_heads)
     for device in additions:
         _forget_key_package(draft, device)
     for device in foreign:
@@ -258,6 +258,7 @@ def _forget_key_package(draft: Draft, device: Device) -> None:
         put_key_package(draft, device, None)
     if device in draft.state.claims:
         draft.update(claims=draft.state.claims.delete(device))
+        put_claim(draft, device, None)
 
 
 def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
@@ -273,7 +274,7 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
         raise LimitError("the head has no GroupInfo")
     aad = make_commit_aad(EpochPointer(plan.head, b""), take_vote_seq(draft))
     options = CommitOptions(authenticated_data=aad, policy=_POLICY, group_info_extensions=_namer(suite))
-    replaced = next((leaf for leaf in plan.situation.leaves if _is_same_name(leaf.device, own.device)), None)
+    replaced = next((leaf for leaf in plan.survey.situation.leaves if _is_same_name(leaf.device, own.device)), None)
     staged = create_external_commit(
         parent.group,
         info,

@@ -9,24 +9,27 @@ from dmls.ids import DeviceId, EventId, UserId
 from dmls.mls.codec import decode, encode, opaque, struct, uint8, uint16, uint32, uint64, vector
 
 __all__ = [
+    "CLAIM",
     "KEY_PACKAGE",
+    "LIST_REQUEST",
+    "MEMBER_SINCE",
     "META",
+    "PENDING_VOTE",
     "TIMES",
     "DeviceRecord",
-    "DeviceTimeRecord",
     "EpochRecord",
     "ListRecord",
     "MetaRecord",
     "NodeRecord",
     "OutcomeRecord",
     "ParkedRecord",
-    "PendingVoteRecord",
     "PlaintextRecord",
     "TimesRecord",
-    "UserTimeRecord",
     "VoteRecord",
+    "decode_time",
     "device_record",
     "device_records",
+    "encode_time",
     "event_ids",
     "read_device",
     "read_device_record",
@@ -36,9 +39,17 @@ __all__ = [
 META = b"meta"
 """Key of the record of the room as a whole."""
 TIMES = b"times"
-"""Key of the record of when things were last done."""
+"""Key of the record of when things were last done in the room."""
 KEY_PACKAGE = b"key_package:"
 """Prefix of the keys of claimed key packages; the device follows."""
+CLAIM = b"claim:"
+"""Prefix of the keys of when a key package of a device was last asked for; the device follows."""
+LIST_REQUEST = b"list_request:"
+"""Prefix of the keys of when a device list was last asked for; the user follows."""
+MEMBER_SINCE = b"member_since:"
+"""Prefix of the keys of when a user's current member event came; the user follows."""
+PENDING_VOTE = b"pending_vote:"
+"""Prefix of the keys of votes on their way; the device follows."""
 
 
 @struct
@@ -64,37 +75,9 @@ class MetaRecord:
 
 
 @struct
-class DeviceTimeRecord:
-    """When something last happened with a device, in milliseconds."""
-
-    device: DeviceRecord
-    time_ms: uint64
-
-
-@struct
-class UserTimeRecord:
-    """When something last happened with a user, in milliseconds."""
-
-    user_id: opaque
-    time_ms: uint64
-
-
-@struct
-class PendingVoteRecord:
-    """A vote on its way."""
-
-    device: DeviceRecord
-    commit_ref: opaque
-
-
-@struct
 class TimesRecord:
     """When things were last done."""
 
-    claims: vector[DeviceTimeRecord]
-    list_requests: vector[UserTimeRecord]
-    member_since: vector[UserTimeRecord]
-    pending_votes: vector[PendingVoteRecord]
     head_since_ms: uint64
     dirty_since_ms: uint64
     last_merge_ms: uint64
@@ -213,3 +196,13 @@ def device_records(devices: Iterable[Device]) -> tuple[DeviceRecord, ...]:
 def event_ids(values: Iterable[bytes]) -> tuple[EventId, ...]:
     """Return event ids that were written as bytes."""
     return tuple(EventId(value.decode()) for value in values)
+
+
+def encode_time(time_ms: int) -> bytes:
+    """Write a time, milliseconds since 1970, as 8 bytes."""
+    return time_ms.to_bytes(8, "big")
+
+
+def decode_time(data: bytes) -> int:
+    """Read what `encode_time` wrote."""
+    return int.from_bytes(data, "big")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,12 @@ from immutables import Map
 
 from dmls.engine.effects import EventKind, EventResult, IngestOutcome, Table
 from dmls.engine.formats import (
+    CLAIM,
     KEY_PACKAGE,
+    LIST_REQUEST,
+    MEMBER_SINCE,
     META,
+    PENDING_VOTE,
     TIMES,
     EpochRecord,
     ListRecord,
@@ -22,14 +26,16 @@ from dmls.engine.formats import (
     PlaintextRecord,
     TimesRecord,
     VoteRecord,
+    decode_time,
     event_ids,
     read_device,
     read_device_record,
 )
 from dmls.engine.profile import rule_of
-from dmls.engine.state import HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedList, TrackedVote
+from dmls.engine.state import HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedVote
 from dmls.errors import CodecError
 from dmls.forks.graph import Device, EpochGraph, Node, Vote
+from dmls.forks.reconcile import DeviceList
 from dmls.ids import CommitRef, EventId, RoomId, UserId
 from dmls.matrix.encoding import parse_json_object
 from dmls.matrix.events import RoomEvent
@@ -63,11 +69,8 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
         state = _load_meta(state, room[META], tables[Table.MEMBER_STATE].values())
     if TIMES in room:
         state = _load_times(state, room[TIMES])
-    packages = {
-        read_device(key[len(KEY_PACKAGE) :]): decode(KeyPackage, value)
-        for key, value in room.items()
-        if key.startswith(KEY_PACKAGE)
-    }
+    packages = {read_device(key): decode(KeyPackage, value) for key, value in _with_prefix(room, KEY_PACKAGE)}
+    pending = {read_device(key): CommitRef(value) for key, value in _with_prefix(room, PENDING_VOTE)}
     lists = dict(_load_list(value) for value in tables[Table.DEVICE_LIST].values())
     outcomes = {key: _load_outcome(value) for key, value in tables[Table.EVENT_OUTCOME].items()}
     parked = {key: _load_parked(state.room_id, value) for key, value in tables[Table.PARKED_EVENT].items()}
@@ -76,6 +79,10 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
     state = replace(
         state,
         key_packages=Map(packages),
+        pending_votes=Map(pending),
+        claims=_device_times(room, CLAIM),
+        list_requests=_user_times(room, LIST_REQUEST),
+        member_since_ms=_user_times(room, MEMBER_SINCE),
         lists=Map(lists),
         outcomes=Map(outcomes),
         parked=Map(parked),
@@ -105,10 +112,6 @@ def _load_times(state: RoomState, data: bytes) -> RoomState:
     times = decode(TimesRecord, data)
     return replace(
         state,
-        claims=Map({read_device_record(item.device): item.time_ms for item in times.claims}),
-        list_requests=Map({UserId(item.user_id.decode()): item.time_ms for item in times.list_requests}),
-        member_since_ms=Map({UserId(item.user_id.decode()): item.time_ms for item in times.member_since}),
-        pending_votes=Map({read_device_record(item.device): CommitRef(item.commit_ref) for item in times.pending_votes}),
         head_since_ms=times.head_since_ms,
         dirty_since_ms=times.dirty_since_ms,
         last_merge_ms=times.last_merge_ms,
@@ -116,11 +119,24 @@ def _load_times(state: RoomState, data: bytes) -> RoomState:
     )
 
 
-def _load_list(data: bytes) -> tuple[UserId, TrackedList]:
+def _with_prefix(room: Mapping[bytes, bytes], prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give the rest of each key that begins with a prefix, and its value."""
+    return ((key[len(prefix) :], value) for key, value in room.items() if key.startswith(prefix))
+
+
+def _device_times(room: Mapping[bytes, bytes], prefix: bytes) -> Map[Device, int]:
+    return Map({read_device(key): decode_time(value) for key, value in _with_prefix(room, prefix)})
+
+
+def _user_times(room: Mapping[bytes, bytes], prefix: bytes) -> Map[UserId, int]:
+    return Map({UserId(key.decode()): decode_time(value) for key, value in _with_prefix(room, prefix)})
+
+
+def _load_list(data: bytes) -> tuple[UserId, DeviceList]:
     record = decode(ListRecord, data)
-    devices = tuple(read_device_record(device) for device in record.devices)
-    tracked = TrackedList(record.version, record.taken_at_ms, devices, bool(record.is_own))
-    return UserId(record.user_id.decode()), tracked
+    user_id = UserId(record.user_id.decode())
+    devices = frozenset(map(read_device_record, record.devices))
+    return user_id, DeviceList(user_id, devices, record.version, record.taken_at_ms, True, bool(record.is_own))
 
 
 def _load_outcome(data: bytes) -> EventResult:

@@ -119,7 +119,9 @@ def readers_of(state: GroupState) -> frozenset[Device]:
 
 def keep_plaintext(draft: Draft, key: bytes, plaintext: Plaintext) -> None:
     """Keep a plaintext until it is read."""
-    draft.update(plaintexts=draft.state.plaintexts.set(key, plaintext))
+    again = draft.state.look_again_ms
+    until = plaintext.delete_at_ms if again is None else min(again, plaintext.delete_at_ms)
+    draft.update(plaintexts=draft.state.plaintexts.set(key, plaintext), look_again_ms=until)
     put_plaintext(draft, key, plaintext)
 
 

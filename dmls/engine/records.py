@@ -6,27 +6,30 @@ from collections.abc import Mapping
 
 from dmls.engine.effects import EventResult, Table
 from dmls.engine.formats import (
+    CLAIM,
     KEY_PACKAGE,
+    LIST_REQUEST,
+    MEMBER_SINCE,
     META,
+    PENDING_VOTE,
     TIMES,
-    DeviceTimeRecord,
     EpochRecord,
     ListRecord,
     MetaRecord,
     NodeRecord,
     OutcomeRecord,
     ParkedRecord,
-    PendingVoteRecord,
     PlaintextRecord,
     TimesRecord,
-    UserTimeRecord,
     VoteRecord,
     device_record,
     device_records,
+    encode_time,
     write_device,
 )
-from dmls.engine.state import Draft, HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedList, TrackedVote
+from dmls.engine.state import Draft, HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedVote
 from dmls.forks.graph import Device
+from dmls.forks.reconcile import DeviceList
 from dmls.ids import CommitRef, UserId
 from dmls.matrix.encoding import encode_json
 from dmls.mls.codec import encode
@@ -36,14 +39,18 @@ from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.tree.storage import new_nodes
 
 __all__ = [
+    "put_claim",
     "put_epoch",
     "put_key_package",
     "put_keys",
     "put_list",
+    "put_list_request",
+    "put_member_since",
     "put_meta",
     "put_node",
     "put_outcome",
     "put_parked",
+    "put_pending_vote",
     "put_plaintext",
     "put_times",
     "put_vote",
@@ -65,30 +72,45 @@ def put_meta(draft: Draft) -> None:
     draft.put(Table.ROOM, META, encode(meta))
 
 
-def encode_times(state: RoomState) -> bytes:
-    """Encode when things were last done, so that a restart neither repeats nor forgets them."""
-    return encode(
-        TimesRecord(
-            tuple(DeviceTimeRecord(device_record(device), time) for device, time in sorted(state.claims.items())),
-            tuple(UserTimeRecord(user.encode(), time) for user, time in sorted(state.list_requests.items())),
-            tuple(UserTimeRecord(user.encode(), time) for user, time in sorted(state.member_since_ms.items())),
-            tuple(PendingVoteRecord(device_record(device), ref) for device, ref in sorted(state.pending_votes.items())),
-            state.head_since_ms,
-            state.dirty_since_ms,
-            state.last_merge_ms,
-            state.last_join_ms,
-        )
-    )
-
-
 def put_times(draft: Draft, before: RoomState) -> None:
-    """Write when things were last done, if that has changed since `before`."""
-    encoded = encode_times(draft.state)
-    if encoded != encode_times(before):
-        draft.put(Table.ROOM, TIMES, encoded)
+    """Write when things were last done in the room, if that has changed since `before`: a restart repeats and forgets nothing."""
+    times = _times(draft.state)
+    if times != _times(before):
+        draft.put(Table.ROOM, TIMES, encode(times))
 
 
-def put_list(draft: Draft, user_id: UserId, held: TrackedList) -> None:
+def _times(state: RoomState) -> TimesRecord:
+    return TimesRecord(state.head_since_ms, state.dirty_since_ms, state.last_merge_ms, state.last_join_ms)
+
+
+def put_claim(draft: Draft, device: Device, time_ms: int | None) -> None:
+    """Write when a key package of a device was last asked for, or remove it with None."""
+    _put_or_delete(draft, CLAIM + write_device(device), None if time_ms is None else encode_time(time_ms))
+
+
+def put_list_request(draft: Draft, user_id: UserId, time_ms: int) -> None:
+    """Write when a user's device list was last asked for."""
+    draft.put(Table.ROOM, LIST_REQUEST + user_id.encode(), encode_time(time_ms))
+
+
+def put_member_since(draft: Draft, user_id: UserId, time_ms: int) -> None:
+    """Write when a user's current member event came."""
+    draft.put(Table.ROOM, MEMBER_SINCE + user_id.encode(), encode_time(time_ms))
+
+
+def put_pending_vote(draft: Draft, device: Device, ref: CommitRef) -> None:
+    """Write the vote of a device that is on its way."""
+    draft.put(Table.ROOM, PENDING_VOTE + write_device(device), ref)
+
+
+def _put_or_delete(draft: Draft, key: bytes, value: bytes | None) -> None:
+    if value is None:
+        draft.delete(Table.ROOM, key)
+    else:
+        draft.put(Table.ROOM, key, value)
+
+
+def put_list(draft: Draft, user_id: UserId, held: DeviceList) -> None:
     """Write a user's device list."""
     record = ListRecord(user_id.encode(), held.version, held.taken_at_ms, held.is_own, device_records(held.devices))
     draft.put(Table.DEVICE_LIST, user_id.encode(), encode(record))
@@ -133,11 +155,7 @@ def put_keys(draft: Draft, keys: Mapping[bytes, Secret]) -> None:
 
 def put_key_package(draft: Draft, device: Device, key_package: KeyPackage | None) -> None:
     """Write a claimed key package, or remove it with None."""
-    key = KEY_PACKAGE + write_device(device)
-    if key_package is None:
-        draft.delete(Table.ROOM, key)
-    else:
-        draft.put(Table.ROOM, key, encode(key_package))
+    _put_or_delete(draft, KEY_PACKAGE + write_device(device), None if key_package is None else encode(key_package))
 
 
 def put_parked(draft: Draft, key: bytes, parked: ParkedEvent) -> None:

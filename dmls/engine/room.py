@@ -28,12 +28,14 @@ from dmls.engine.inputs import (
 from dmls.engine.loading import load_room
 from dmls.engine.messages import read_plaintext
 from dmls.engine.nodes import EventFacts, correct_node, drop_node, refresh_head
-from dmls.engine.records import put_key_package, put_list, put_meta, put_times, put_vote
+from dmls.engine.records import put_key_package, put_list, put_member_since, put_meta, put_times, put_vote
 from dmls.engine.sending import encrypt_event
-from dmls.engine.state import Draft, RoomState, TrackedList, TrackedVote
+from dmls.engine.state import Draft, RoomState, TrackedVote
+from dmls.engine.survey import known_survey
 from dmls.engine.upkeep import act, next_wake_ms, note_dirty, purge
 from dmls.errors import DMLSError
 from dmls.forks.graph import Device
+from dmls.forks.reconcile import DeviceList
 from dmls.ids import KeyPackageRef, RoomId
 from dmls.matrix.membership import RoomMembership
 from dmls.mls.codec import decode
@@ -102,18 +104,30 @@ class RoomEngine:
         draft = self._draft(now_ms, random, bundles or {})
         _take(draft, happened)
         draft.unparked += unpark(draft)
-        if isinstance(happened, Tick):
-            draft.update(look_again_ms=purge(draft))
-        elif draft.state.graph is not self._state.graph or draft.state.votes is not self._state.votes:
-            # New nodes and votes can end the retention of an epoch.
+        if _may_end_retention(self._state, draft.state):
             draft.update(look_again_ms=now_ms)
+        is_tick = isinstance(happened, Tick)
+        if is_tick and draft.state.look_again_ms is not None and draft.state.look_again_ms <= now_ms:
+            draft.update(look_again_ms=purge(draft))
         put_times(draft, self._state)
-        effects = draft.finish(next_wake_ms(draft))
+        # What an input changed is looked at when time passes next, once for all inputs until then.
+        is_seen = is_tick or known_survey(draft.state, now_ms) is not None
+        effects = draft.finish(next_wake_ms(draft) if is_seen else now_ms)
         self._state = draft.state
         return effects
 
     def _draft(self, now_ms: int, random: Random, bundles: Mapping[KeyPackageRef, KeyPackageBundle]) -> Draft:
         return Draft(self._state, now_ms, random, bundles)
+
+
+def _may_end_retention(before: RoomState, after: RoomState) -> bool:
+    """Tell whether an epoch's time may have ended: by new nodes and votes, or because other users are joined now."""
+    return (
+        after.graph is not before.graph
+        or after.votes is not before.votes
+        or after.head != before.head
+        or after.membership.joined() != before.membership.joined()
+    )
 
 
 def _no_random(_size: int) -> bytes:
@@ -169,6 +183,7 @@ def _set_membership(draft: Draft, membership: RoomMembership) -> None:
         draft.put(Table.MEMBER_STATE, user.encode(), membership.encode_member(user))
         if membership.member_event(user) != before.member_event(user):
             since[user] = draft.now_ms
+            put_member_since(draft, user, draft.now_ms)
     draft.update(membership=membership, member_since_ms=since.finish())
     for user in membership.needs_readmission() - before.needs_readmission():
         draft.notify(NoticeKind.NEEDS_READMISSION, text=user)
@@ -207,7 +222,8 @@ def _change_list(draft: Draft, change: DeviceListChanged) -> None:
     """Take a device list over unless a newer one is held, and note which devices their own server has deleted."""
     held = draft.state.lists.get(change.user_id)
     if held is None or (change.version, change.taken_at_ms) >= (held.version, held.taken_at_ms):
-        tracked = TrackedList(change.version, change.taken_at_ms, change.devices, change.is_own)
+        devices = frozenset(change.devices)
+        tracked = DeviceList(change.user_id, devices, change.version, change.taken_at_ms, True, change.is_own)
         draft.update(lists=draft.state.lists.set(change.user_id, tracked))
         put_list(draft, change.user_id, tracked)
     fresh = {device: True for device in change.gone if device not in draft.state.gone}

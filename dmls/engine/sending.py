@@ -10,7 +10,7 @@ from dmls.engine.effects import EncryptOutcome, EncryptResult
 from dmls.engine.inputs import EncryptRequested
 from dmls.engine.messages import UNREAD_WINDOW_MS, keep_plaintext, message_key, readers_of
 from dmls.engine.nodes import epoch_id, find_leaf
-from dmls.engine.planning import Plan, can_found, make_plan
+from dmls.engine.planning import MERGE_PAUSE_MS, Plan, can_found, make_plan
 from dmls.engine.records import put_epoch
 from dmls.engine.state import Draft, HeldEpoch, Plaintext
 from dmls.engine.upkeep import ask_for_key_packages
@@ -25,7 +25,6 @@ from dmls.mls.group.application import encrypt
 
 __all__ = ["encrypt_event"]
 
-MERGE_PAUSE_MS = 60_000
 RETRY_MS = 1_000
 PADDING = pad_to_multiple(64)
 """Plaintexts are padded to a multiple of this many octets, so that short answers look alike."""
@@ -45,7 +44,7 @@ def encrypt_event(draft: Draft, request: EncryptRequested) -> EncryptResult:
         plan = _found_or_plan(draft)
         if plan is None:
             return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
-        if plan.held is None or not plan.committers:
+        if plan.held is None or not plan.survey.committers:
             return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
         index = find_leaf(plan.entry.group.tree, own.device)
         is_inside = index in plan.held.state.own_leaves
@@ -58,9 +57,9 @@ def encrypt_event(draft: Draft, request: EncryptRequested) -> EncryptResult:
     index = find_leaf(plan.entry.group.tree, own.device)
     if index is None or index not in plan.held.state.own_leaves:
         return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
-    if plan.removals:
+    if plan.survey.removals:
         return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
-    if plan.unvouched:
+    if plan.survey.unvouched:
         return EncryptResult(EncryptOutcome.UNVOUCHED, retry_at_ms=draft.now_ms + RETRY_MS)
     return _encrypt(draft, plan.held, plan, own, index, request)
 
@@ -93,22 +92,22 @@ def _found_or_plan(draft: Draft) -> Plan | None:
 
 def _committer(plan: Plan, own: OwnDevice) -> tuple[LeafIndex, OwnDevice]:
     """Return the sender's own leaf where it may commit, so that the commit is its vote; another own leaf otherwise."""
-    for index, candidate in plan.committers:
+    for index, candidate in plan.survey.committers:
         if candidate.device == own.device:
             return index, candidate
-    return plan.committers[0]
+    return plan.survey.committers[0]
 
 
 def _must_commit(draft: Draft, plan: Plan, own: OwnDevice, *, is_inside: bool) -> bool:
     committer, _ = _committer(plan, own)
-    if any(removal.leaf.leaf_index != committer for removal in plan.removals):
+    if any(removal.leaf.leaf_index != committer for removal in plan.survey.removals):
         return True
-    if not is_inside and own.device in plan.additions:
+    if not is_inside and own.device in plan.survey.additions:
         return True
-    ask_for_key_packages(draft, plan.additions)
-    if any(device in draft.state.key_packages for device in plan.additions):
+    ask_for_key_packages(draft, plan.survey.additions)
+    if any(device in draft.state.key_packages for device in plan.survey.additions):
         return True
-    if not plan.needs_merge or draft.now_ms < draft.state.last_merge_ms + MERGE_PAUSE_MS:
+    if not plan.survey.needs_merge or draft.now_ms < draft.state.last_merge_ms + MERGE_PAUSE_MS:
         return False
     draft.update(last_merge_ms=draft.now_ms)
     return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import Any
 
 from immutables import Map
@@ -26,6 +27,7 @@ from dmls.engine.effects import (
     Table,
 )
 from dmls.forks.graph import EMPTY_GRAPH, Device, EpochGraph, Node, Vote
+from dmls.forks.reconcile import DeviceList
 from dmls.ids import CommitRef, EventId, KeyPackageRef, RoomId, UserId
 from dmls.matrix.events import RoomEvent
 from dmls.matrix.membership import RoomMembership
@@ -36,7 +38,7 @@ from dmls.mls.group.leaf import KeyPackageBundle
 from dmls.mls.group.state import GroupState
 from dmls.mls.messages.key_package import KeyPackage
 
-__all__ = ["Draft", "HeldEpoch", "NodeEntry", "ParkedEvent", "Plaintext", "RoomState", "TrackedList", "TrackedVote"]
+__all__ = ["Draft", "HeldEpoch", "Memo", "NodeEntry", "ParkedEvent", "Plaintext", "RoomState", "TrackedVote"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,6 @@ class TrackedVote:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackedList:
-    """The devices of a user, as last told."""
-
-    version: int
-    taken_at_ms: int
-    devices: tuple[Device, ...]
-    is_own: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ParkedEvent:
     """An event that waits: for a node, for a blob, or for the secrets of an epoch."""
 
@@ -106,6 +98,22 @@ class Plaintext:
     delete_at_ms: int
 
 
+class Memo:
+    """What was last worked out from parts of a state: it holds while these are the very same objects, and saves time only."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[object, ...], Any]] = {}
+
+    def recall(self, name: str, parts: tuple[object, ...]) -> Any:
+        """Return what was kept under a name for these parts, or None."""
+        kept = self._kept.get(name)
+        return kept[1] if kept is not None and all(map(is_, kept[0], parts)) else None
+
+    def keep(self, name: str, parts: tuple[object, ...], value: object) -> None:
+        """Keep a value under a name instead of the last one."""
+        self._kept[name] = parts, value
+
+
 @dataclass(frozen=True)
 class RoomState:
     """One room as an agent knows it."""
@@ -115,7 +123,7 @@ class RoomState:
     cipher_suite: int = 1
     membership: RoomMembership = field(default_factory=RoomMembership)
     state_version: int = 0
-    lists: Map[UserId, TrackedList] = Map()
+    lists: Map[UserId, DeviceList] = Map()
     graph: EpochGraph = EMPTY_GRAPH
     entries: Map[CommitRef, NodeEntry] = Map()
     epochs: Map[CommitRef, HeldEpoch] = Map()
@@ -151,6 +159,7 @@ class RoomState:
     last_join_ms: int = 0
     look_again_ms: int | None = 0
     """When secrets may next be due for deletion, in milliseconds; at once after a restart, None while nothing is retained."""
+    memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
 
 @dataclass

@@ -9,16 +9,10 @@ from dmls.engine.agent import devices_of
 from dmls.engine.committing import ready_key_packages, send_commit, send_external_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
 from dmls.engine.nodes import find_leaf
-from dmls.engine.planning import (
-    CLAIM_PATIENCE_MS,
-    Plan,
-    can_found,
-    join_due_ms,
-    make_plan,
-    wanted_device_lists,
-)
-from dmls.engine.records import put_epoch, put_meta
+from dmls.engine.planning import CLAIM_PATIENCE_MS, Plan, can_found, join_due_ms, make_plan, wanted_device_lists
+from dmls.engine.records import put_claim, put_epoch, put_list_request, put_meta
 from dmls.engine.state import Draft, HeldEpoch
+from dmls.engine.survey import survey
 from dmls.engine.voting import send_vote
 from dmls.forks.aad import read_params
 from dmls.forks.graph import Device
@@ -55,22 +49,20 @@ def _act_once(draft: Draft) -> bool:
             return False
         send_genesis(draft, founder)
         return True
-    note_dirty(draft, plan)
-    plan = make_plan(draft.state, draft.now_ms)
-    if plan is None:
-        return False
+    note_dirty(draft)
+    plan = make_plan(draft.state, draft.now_ms) or plan
     return _commit_if_due(draft, plan) or _join_if_due(draft, plan) or _vote_if_due(draft, plan)
 
 
-def note_dirty(draft: Draft, plan: Plan | None = None) -> None:
+def note_dirty(draft: Draft) -> None:
     """Remember since when the head's members have not been those wanted: the back-off counts from then."""
-    plan = plan or make_plan(draft.state, draft.now_ms)
-    is_dirty = plan is not None and plan.is_dirty
-    since = draft.state.dirty_since_ms
-    if is_dirty and (not since or draft.state.head_since_ms > since):
+    state = draft.state
+    since = state.dirty_since_ms
+    if state.head is None or not survey(state, draft.now_ms).is_dirty:
+        if since:
+            draft.update(dirty_since_ms=0)
+    elif not since or state.head_since_ms > since:
         draft.update(dirty_since_ms=draft.now_ms)
-    elif not is_dirty and since:
-        draft.update(dirty_since_ms=0)
 
 
 def _ask_for_lists(draft: Draft) -> None:
@@ -81,20 +73,23 @@ def _ask_for_lists(draft: Draft) -> None:
         return
     requests = asked.update(dict.fromkeys(users, draft.now_ms))
     draft.update(list_requests=requests)
+    for user in users:
+        put_list_request(draft, user, draft.now_ms)
     draft.send(DeviceListsWanted(tuple(sorted(users))))
 
 
 def _commit_if_due(draft: Draft, plan: Plan) -> bool:
     if plan.due_ms is None or plan.due_ms > draft.now_ms:
         return False
-    ask_for_key_packages(draft, plan.additions)
-    if not plan.removals and plan.additions and not plan.needs_merge and not _claims_are_settled(draft, plan.additions):
+    seen = plan.survey
+    ask_for_key_packages(draft, seen.additions)
+    if not seen.removals and seen.additions and not seen.needs_merge and not _claims_are_settled(draft, seen.additions):
         return False
-    if not plan.removals and not plan.needs_merge and not ready_key_packages(draft, plan.additions):
+    if not seen.removals and not seen.needs_merge and not ready_key_packages(draft, seen.additions):
         return False
-    if plan.needs_merge:
+    if seen.needs_merge:
         draft.update(last_merge_ms=draft.now_ms)
-    return send_commit(draft, plan, plan.committers[0]) is not None
+    return send_commit(draft, plan, seen.committers[0]) is not None
 
 
 def ask_for_key_packages(draft: Draft, devices: Iterable[Device]) -> None:
@@ -108,6 +103,8 @@ def ask_for_key_packages(draft: Draft, devices: Iterable[Device]) -> None:
     )
     if wanted:
         draft.update(claims=state.claims.update(dict.fromkeys(wanted, draft.now_ms)))
+        for device in wanted:
+            put_claim(draft, device, draft.now_ms)
         draft.send(ClaimWanted(wanted, state.cipher_suite))
 
 
@@ -163,10 +160,10 @@ def _vote_if_due(draft: Draft, plan: Plan) -> bool:
 
 def purge(draft: Draft) -> int | None:
     """Delete secrets whose time is over; return when to look again, in milliseconds."""
-    _purge_plaintexts(draft)
+    plaintexts_ms = _purge_plaintexts(draft)
     state = draft.state
     if state.head is None:
-        return None
+        return plaintexts_ms
     entry = state.entries[state.head]
     params = read_params(entry.group.context.extensions)
     expiry = expired_epochs(
@@ -189,7 +186,7 @@ def purge(draft: Draft) -> int | None:
     if expiry.epochs:
         put_meta(draft)
         _sweep_keys(draft)
-    return expiry.look_again_ms
+    return min((at_ms for at_ms in (plaintexts_ms, expiry.look_again_ms) if at_ms is not None), default=None)
 
 
 def _retained(draft: Draft, ref: CommitRef, held: HeldEpoch) -> RetainedEpoch:
@@ -230,7 +227,8 @@ def _sweep_keys(draft: Draft) -> None:
         draft.delete(Table.PRIVATE_KEY, key)
 
 
-def _purge_plaintexts(draft: Draft) -> None:
+def _purge_plaintexts(draft: Draft) -> int | None:
+    """Delete plaintexts whose time is over; return when the next one's is."""
     over = [key for key, plaintext in draft.state.plaintexts.items() if plaintext.delete_at_ms <= draft.now_ms]
     if over:
         kept = draft.state.plaintexts.mutate()
@@ -238,31 +236,32 @@ def _purge_plaintexts(draft: Draft) -> None:
             del kept[key]
             draft.delete(Table.PLAINTEXT, key)
         draft.update(plaintexts=kept.finish())
+    return min((plaintext.delete_at_ms for plaintext in draft.state.plaintexts.values()), default=None)
 
 
 def next_wake_ms(draft: Draft) -> int | None:
     """Return when something is due that no input will bring about, in milliseconds."""
-    state = draft.state
+    state, now_ms = draft.state, draft.now_ms
     times = [] if state.look_again_ms is None else [state.look_again_ms]
-    times += [plaintext.delete_at_ms for plaintext in state.plaintexts.values()]
-    if wanted_device_lists(state, draft.now_ms):
-        times.append(draft.now_ms + 1)
-    plan = make_plan(state, draft.now_ms)
+    seen = survey(state, now_ms)
+    if wanted_device_lists(state, now_ms):
+        times.append(now_ms + 1)
+    if seen.until_ms is not None:
+        times.append(seen.until_ms)
+    plan = make_plan(state, now_ms)
     if plan is not None:
         if plan.due_ms is not None:
             times.append(_commit_wake_ms(draft, plan))
         due = join_due_ms(state, plan)
         if due is not None:
             pause = 0 if _may_join(draft, plan) else state.last_join_ms + REJOIN_PAUSE_MS
-            times.append(max(due[1], pause, draft.now_ms + 1))
-        if plan.unvouched:
-            times += [asked + 10_000 for asked in state.list_requests.values() if asked + 10_000 > draft.now_ms]
+            times.append(max(due[1], pause, now_ms + 1))
     return min(times, default=None)
 
 
 def _commit_wake_ms(draft: Draft, plan: Plan) -> int:
     due = plan.due_ms if plan.due_ms is not None else draft.now_ms
-    waiting = [draft.state.claims[device] for device in plan.additions if device in draft.state.claims]
+    waiting = [draft.state.claims[device] for device in plan.survey.additions if device in draft.state.claims]
     if due <= draft.now_ms and waiting:
         patience = [asked + CLAIM_PATIENCE_MS for asked in waiting if asked + CLAIM_PATIENCE_MS > draft.now_ms]
         return min([*patience, min(waiting) + CLAIM_RETRY_MS])

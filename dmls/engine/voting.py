@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dmls.engine.agent import OwnDevice
 from dmls.engine.announcements import emit
-from dmls.engine.records import put_meta
+from dmls.engine.records import put_meta, put_pending_vote
 from dmls.engine.state import Draft
 from dmls.errors import LimitError
 from dmls.forks.aad import make_vote, sign_vote
@@ -41,6 +41,7 @@ def send_vote(draft: Draft, leaf_index: LeafIndex, own: OwnDevice, ref: CommitRe
     """Vote for a node with an own leaf of its epoch. The vote counts when its event comes back."""
     seq, signature = sign_own_vote(draft, leaf_index, own, ref)
     draft.update(pending_votes=draft.state.pending_votes.set(own.device, ref))
+    put_pending_vote(draft, own.device, ref)
     emit(draft, own.device, VoteBody(ref, leaf_index, seq, signature))
 
 

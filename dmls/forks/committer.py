@@ -172,12 +172,14 @@ def _owes_path(graph: EpochGraph, head: CommitRef, chain: Collection[CommitRef],
 
 def times_removed(graph: EpochGraph, head: CommitRef, device: Device, own_server: ServerName) -> int:
     """Return how often regular commits of other servers on the head's chain have removed a device, whatever its key."""
-    return sum(
-        (removed.user_id, removed.device_id) == (device.user_id, device.device_id)
-        for node in map(graph.node, graph.path_up(head))
-        if not node.is_external and node.author.server != own_server
-        for removed in node.removes
-    )
+    refs = {
+        ref
+        for removed, found in graph.removals().items()
+        if (removed.user_id, removed.device_id) == (device.user_id, device.device_id)
+        for ref in found
+        if not graph.node(ref).is_external and graph.node(ref).author.server != own_server
+    }
+    return sum(graph.is_ancestor(ref, head) for ref in refs)
 
 
 def readd_delay_ms(times_removed: int) -> int:

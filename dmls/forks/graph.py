@@ -151,6 +151,10 @@ class EpochGraph:
         """
         return self._origins[ref].get(device) if ref in self._origins else None
 
+    def leaf_origins(self, ref: CommitRef) -> Mapping[Device, CommitRef]:
+        """Return for each device of an epoch which node added its leaf, where that is known (`leaf_origin`)."""
+        return self._origins.get(ref, Map())
+
     def path_up(self, ref: CommitRef) -> Iterator[CommitRef]:
         """Go from a node up to its genesis or anchor, both included; nothing for `VIRTUAL_ROOT`.
 

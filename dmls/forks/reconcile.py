@@ -6,9 +6,10 @@ None of this ever makes a commit valid or invalid. All times are in milliseconds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Final
 
 from dmls.forks.graph import Device, EpochGraph
@@ -28,6 +29,7 @@ __all__ = [
     "is_desired",
     "leaves_to_remove",
     "lists_wanted",
+    "next_judgement_ms",
     "removal_marks",
     "unvouched_leaves",
 ]
@@ -88,9 +90,9 @@ class DeviceList:
     is_own: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Situation:
-    """All that D and R depend on.
+    """All that D and R depend on. What follows from it is worked out once.
 
     Attributes:
         leaves: of the head.
@@ -103,7 +105,7 @@ class Situation:
         now_ms: the time.
     """
 
-    leaves: Iterable[HeadLeaf]
+    leaves: Sequence[HeadLeaf]
     joined: frozenset[UserId]
     now_ms: int
     invited: frozenset[UserId] = frozenset()
@@ -111,6 +113,31 @@ class Situation:
     gone: frozenset[Device] = frozenset()
     removed_at_ms: Mapping[Device, int]
     asked_at_ms: Mapping[UserId, int]
+
+    @cached_property
+    def _removals(self) -> tuple[LeafRemoval, ...]:
+        reasons = ((leaf, _removal_reason(self, leaf)) for leaf in self.leaves)
+        return tuple(LeafRemoval(leaf, reason) for leaf, reason in reasons if reason is not None)
+
+    @cached_property
+    def _unvouched(self) -> tuple[HeadLeaf, ...]:
+        removed = {removal.leaf.leaf_index for removal in self._removals}
+        return tuple(leaf for leaf in self.leaves if leaf.leaf_index not in removed and not _is_vouched(self, leaf))
+
+    @cached_property
+    def _desired(self) -> frozenset[Device]:
+        return frozenset(
+            device
+            for user in self.joined | self.invited
+            if user in self.lists
+            for device in self.lists[user].devices
+            if is_desired(self, device)
+        )
+
+    @cached_property
+    def devices(self) -> frozenset[Device]:
+        """The devices that have a leaf."""
+        return frozenset(leaf.device for leaf in self.leaves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +178,7 @@ def removal_marks(
 
 def desired_devices(situation: Situation) -> frozenset[Device]:
     """Return D: the devices that should have a leaf."""
-    return frozenset(
-        device
-        for user in situation.joined | situation.invited
-        if user in situation.lists
-        for device in situation.lists[user].devices
-        if is_desired(situation, device)
-    )
+    return situation._desired
 
 
 def is_desired(situation: Situation, device: Device) -> bool:
@@ -173,7 +194,7 @@ def is_desired(situation: Situation, device: Device) -> bool:
 
 def devices_to_add(situation: Situation) -> tuple[Device, ...]:
     """Return the devices of D that have no leaf in the head, sorted."""
-    return tuple(sorted(desired_devices(situation) - {leaf.device for leaf in situation.leaves}))
+    return tuple(sorted(desired_devices(situation) - situation.devices))
 
 
 def leaves_to_remove(situation: Situation, committer: LeafIndex | None = None) -> tuple[LeafRemoval, ...]:
@@ -181,15 +202,18 @@ def leaves_to_remove(situation: Situation, committer: LeafIndex | None = None) -
 
     `committer`: the leaf that would commit; it cannot remove itself, so it is left out.
     """
-    reasons = ((leaf, _removal_reason(situation, leaf)) for leaf in situation.leaves if leaf.leaf_index != committer)
-    return tuple(LeafRemoval(leaf, reason) for leaf, reason in reasons if reason is not None)
+    return tuple(removal for removal in situation._removals if removal.leaf.leaf_index != committer)
 
 
 def unvouched_leaves(situation: Situation) -> tuple[HeadLeaf, ...]:
     """Return the leaves that are not in R but that nobody vouches for: nothing may be sent before their lists are known."""
-    return tuple(
-        leaf for leaf in situation.leaves if not _is_vouched(situation, leaf) and _removal_reason(situation, leaf) is None
-    )
+    return situation._unvouched
+
+
+def next_judgement_ms(situation: Situation) -> int | None:
+    """Return when R changes although nothing but the time does: a list that was asked for has not come; None: never."""
+    asked = [(situation.asked_at_ms.get(leaf.device.user_id), leaf.since_ms) for leaf in situation._unvouched]
+    return min((at_ms + VOUCH_TIMEOUT_MS for at_ms, since_ms in asked if at_ms is not None and at_ms >= since_ms), default=None)
 
 
 def lists_wanted(situation: Situation) -> frozenset[UserId]:
@@ -198,7 +222,7 @@ def lists_wanted(situation: Situation) -> frozenset[UserId]:
     Because none is held, because it may vouch for a leaf, or because only a later one can name a removed device again.
     """
     entitled = situation.joined | situation.invited
-    since = dict.fromkeys(entitled - situation.lists.keys(), 0)
+    since = dict.fromkeys(entitled.difference(situation.lists), 0)
     for leaf in unvouched_leaves(situation):
         since[leaf.device.user_id] = max(leaf.since_ms, since.get(leaf.device.user_id, 0))
     for device, removed in situation.removed_at_ms.items():

@@ -16,6 +16,7 @@ from dmls.forks.reconcile import (
     finally_gone,
     leaves_to_remove,
     lists_wanted,
+    next_judgement_ms,
     removal_marks,
     unvouched_leaves,
 )
@@ -204,6 +205,18 @@ def test_a_question_older_than_the_leaf_does_not_run_out() -> None:
     state = situation(leaf(BOB, 1, since_ms=3_000, vouched=False), asked_at_ms={BOB.user_id: 2_999})
     assert reasons(state) == {}
     assert lists_wanted(state) == {ALICE.user_id, BOB.user_id}
+
+
+def test_time_changes_the_judgement_when_an_answer_is_overdue() -> None:
+    waiting = situation(
+        leaf(ALICE, 0, vouched=False),
+        leaf(BOB, 1, since_ms=3_000, vouched=False),
+        asked_at_ms={ALICE.user_id: 7_000, BOB.user_id: 5_000},
+        now_ms=8_000,
+    )
+    assert next_judgement_ms(waiting) == 5_000 + VOUCH_TIMEOUT_MS
+    assert next_judgement_ms(replace(waiting, asked_at_ms={BOB.user_id: 2_999})) is None
+    assert next_judgement_ms(replace(waiting, now_ms=5_000 + VOUCH_TIMEOUT_MS)) == 7_000 + VOUCH_TIMEOUT_MS
 
 
 # Which lists to ask for

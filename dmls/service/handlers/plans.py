@@ -19,11 +19,11 @@ def send_state(state: RoomState, plan: Plan | None, now_ms: int) -> room_pb2.Sen
     if plan is None:
         founder = can_found(state, now_ms, wants_to_send=True)
         return room_pb2.SEND_STATE_NO_SECRETS if founder is None else room_pb2.SEND_STATE_COMMIT_FIRST
-    if plan.held is None or not plan.committers:
+    if plan.held is None or not plan.survey.committers:
         return room_pb2.SEND_STATE_NO_SECRETS
-    if plan.removals or plan.needs_merge:
+    if plan.survey.removals or plan.survey.needs_merge:
         return room_pb2.SEND_STATE_COMMIT_FIRST
-    return room_pb2.SEND_STATE_UNVOUCHED if plan.unvouched else room_pb2.SEND_STATE_OPEN
+    return room_pb2.SEND_STATE_UNVOUCHED if plan.survey.unvouched else room_pb2.SEND_STATE_OPEN
 
 
 def pending_changes(state: RoomState, plan: Plan | None, now_ms: int) -> list[room_pb2.PendingChange]:
@@ -36,15 +36,16 @@ def pending_changes(state: RoomState, plan: Plan | None, now_ms: int) -> list[ro
     due_time = None if plan.due_ms is None else to_timestamp(plan.due_ms)
     pending = [
         room_pb2.PendingChange(kind=room_pb2.PENDING_KIND_ADD, device=device_ref(device), due_time=due_time)
-        for device in plan.additions
+        for device in plan.survey.additions
     ]
     pending += [
         room_pb2.PendingChange(kind=room_pb2.PENDING_KIND_REMOVE, device=device_ref(removal.leaf.device), due_time=due_time)
-        for removal in plan.removals
+        for removal in plan.survey.removals
     ]
-    if plan.needs_merge:
+    if plan.survey.needs_merge:
         pending += [
-            room_pb2.PendingChange(kind=room_pb2.PENDING_KIND_MERGE, commit_ref=ref, due_time=due_time) for ref in plan.side_heads
+            room_pb2.PendingChange(kind=room_pb2.PENDING_KIND_MERGE, commit_ref=ref, due_time=due_time)
+            for ref in plan.survey.side_heads
         ]
     join = join_due_ms(state, plan)
     if join is not None:

@@ -153,7 +153,7 @@ def _summary(room_id: str, view: _View) -> room_pb2.RoomSummary:
         encrypted=state.membership.facts.encryption_algorithm is not None,
         head=None if state.head is None else _head(view, state.head),
         member_count=0 if plan is None else plan.entry.group.tree.member_count,
-        fork_count=0 if plan is None else len(plan.side_heads),
+        fork_count=0 if plan is None else len(plan.survey.side_heads),
         parked_count=len(state.parked),
         send_state=send_state(state, plan, view.now_ms),
     )
@@ -189,9 +189,9 @@ def _options(entry: NodeEntry) -> room_pb2.RoomOptions:
 
 
 def _members(state: RoomState, plan: Plan) -> Iterable[room_pb2.GroupMember]:
-    unvouched = {leaf.leaf_index for leaf in plan.unvouched}
-    going = {removal.leaf.leaf_index for removal in plan.removals}
-    for leaf in plan.situation.leaves:
+    unvouched = {leaf.leaf_index for leaf in plan.survey.unvouched}
+    going = {removal.leaf.leaf_index for removal in plan.survey.removals}
+    for leaf in plan.survey.situation.leaves:
         yield room_pb2.GroupMember(
             device=device_ref(leaf.device),
             leaf_index=leaf.leaf_index,
@@ -220,7 +220,7 @@ def _device_lists(core: Core, state: RoomState) -> Iterable[room_pb2.DeviceList]
     for user, held in sorted(state.lists.items()):
         if server_of(user) != core.server_name:
             told = room_pb2.DeviceList(user_id=user, version=held.version, taken_at=to_timestamp(held.taken_at_ms))
-            for device in held.devices:
+            for device in sorted(held.devices):
                 key = common_pb2.SignatureKey(public_key=device.signature_key, cipher_suites=[state.cipher_suite])
                 told.devices.add(device_id=device.device_id, signature_keys=[key])
             yield told

@@ -1,0 +1,235 @@
+"""The head's members and branches, compared with what is wanted (docs/protocol.md, Sections 6 and 8).
+
+A survey costs a look at every member, so it is made once and kept for as long as nothing it depends on has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from dmls.engine.agent import OwnDevice, device_of
+from dmls.engine.nodes import find_leaf
+from dmls.engine.state import NodeEntry, RoomState
+from dmls.forks.committer import (
+    able_servers,
+    commit_delay_ms,
+    needs_merge,
+    readd_delay_ms,
+    responsible_servers,
+    times_removed,
+    unresolved_side_heads,
+)
+from dmls.forks.graph import Device
+from dmls.forks.reconcile import (
+    HeadLeaf,
+    LeafRemoval,
+    Situation,
+    desired_devices,
+    devices_to_add,
+    finally_gone,
+    leaves_to_remove,
+    lists_wanted,
+    next_judgement_ms,
+    removal_marks,
+    unvouched_leaves,
+)
+from dmls.ids import CommitRef, LeafIndex, ServerName, UserId
+from dmls.matrix.identifiers import server_of
+
+__all__ = ["Survey", "known_survey", "survey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the head lacks, and how far this agent is from being the one to mend it."""
+
+    situation: Situation
+    desired: frozenset[Device]
+    removals: tuple[LeafRemoval, ...]
+    additions: tuple[Device, ...]
+    unvouched: tuple[HeadLeaf, ...]
+    side_heads: tuple[CommitRef, ...]
+    needs_merge: bool
+    committers: tuple[tuple[LeafIndex, OwnDevice], ...]
+    """Own leaves that may commit, lowest first: held, their user joined, and not about to go."""
+    able: frozenset[ServerName]
+    """Servers with a leaf that can commit."""
+    delay_ms: int
+    """How long this agent leaves it to others to commit; without meaning where it has no committer."""
+    lists_wanted: frozenset[UserId]
+    until_ms: int | None
+    """When something here changes although nothing but the time does; None: never."""
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the members are not those wanted, or a side branch waits to be resolved."""
+        return bool(self.removals or self.additions or self.needs_merge)
+
+
+def survey(state: RoomState, now_ms: int) -> Survey:
+    """Look at the head; at no leaf at all while there is none."""
+    known = known_survey(state, now_ms)
+    if known is None:
+        known = _survey(state, now_ms)
+        state.memo.keep("survey", _parts(state), known)
+    return known
+
+
+def known_survey(state: RoomState, now_ms: int) -> Survey | None:
+    """Return the survey if it was made already, and neither the state nor the time has changed anything in it."""
+    known: Survey | None = state.memo.recall("survey", _parts(state))
+    if known is None or known.situation.now_ms > now_ms or (known.until_ms is not None and known.until_ms <= now_ms):
+        return None
+    return known
+
+
+def _parts(state: RoomState) -> tuple[object, ...]:
+    """Return all of a state that a survey depends on."""
+    held = None if state.head is None else state.epochs.get(state.head)
+    return (
+        state.head,
+        None if held is None else held.state.own_leaves,
+        state.graph,
+        state.membership,
+        state.lists,
+        state.list_requests,
+        state.gone,
+        state.seen_at_ms,
+        state.member_since_ms,
+        state.agent,
+    )
+
+
+def _survey(state: RoomState, now_ms: int) -> Survey:
+    head = state.head
+    entry = None if head is None else state.entries[head]
+    situation = _situation(state, now_ms, entry)
+    removals = leaves_to_remove(situation)
+    additions, may_add_ms = _additions(state, situation, now_ms)
+    committers = _committers(state, entry, situation, removals)
+    able = able_servers(situation)
+    changes_ms = [] if entry is None else [at_ms for at_ms in (next_judgement_ms(situation), may_add_ms) if at_ms is not None]
+    return Survey(
+        situation,
+        desired_devices(situation),
+        removals,
+        additions,
+        unvouched_leaves(situation),
+        () if head is None else unresolved_side_heads(state.graph, head, situation.joined),
+        head is not None and needs_merge(state.graph, head, situation.joined),
+        committers,
+        able,
+        _delay_ms(state, situation, removals, additions, committers, able) if committers else 0,
+        lists_wanted(situation),
+        min(changes_ms, default=None),
+    )
+
+
+def _situation(state: RoomState, now_ms: int, entry: NodeEntry | None) -> Situation:
+    joined = state.membership.joined()
+    return Situation(
+        leaves=() if entry is None else _head_leaves(state, entry),
+        joined=joined,
+        now_ms=now_ms,
+        invited=state.membership.invited(),
+        lists=state.lists,
+        gone=finally_gone(state.graph) | frozenset(state.gone),
+        removed_at_ms=removal_marks(state.graph, joined, lambda ref: state.entries[ref].received_at_ms),
+        asked_at_ms=state.list_requests,
+    )
+
+
+def _head_leaves(state: RoomState, entry: NodeEntry) -> tuple[HeadLeaf, ...]:
+    origins = state.graph.leaf_origins(entry.node.commit_ref)
+    parts = (entry.group, origins, state.seen_at_ms)
+    known: tuple[HeadLeaf, ...] | None = state.memo.recall("leaves", parts)
+    if known is not None:
+        return known
+    leaves = []
+    for index, leaf in entry.group.tree.members():
+        device = device_of(leaf)
+        origin = origins.get(device)
+        # Who was added by a node of the own server is vouched for by it: only that server's users can have sent the event.
+        vouched = origin is not None and state.graph.node(origin).author.server == device.server
+        leaves.append(HeadLeaf(index, device, state.seen_at_ms.get(device, 0), vouched))
+    made = tuple(leaves)
+    state.memo.keep("leaves", parts, made)
+    return made
+
+
+def _additions(state: RoomState, situation: Situation, now_ms: int) -> tuple[tuple[Device, ...], int | None]:
+    """Return the devices to add, and when the next of those that have to wait is among them.
+
+    A device that was removed again and again under its user's present membership has to.
+    """
+    wanted, waits = [], []
+    for device in devices_to_add(situation):
+        removed = situation.removed_at_ms.get(device)
+        since = state.member_since_ms.get(device.user_id)
+        if state.head is not None and removed is not None and since is not None and removed >= since:
+            at_ms = removed + readd_delay_ms(times_removed(state.graph, state.head, device, state.agent.server_name))
+            if at_ms > now_ms:
+                waits.append(at_ms)
+                continue
+        wanted.append(device)
+    return tuple(wanted), min(waits, default=None)
+
+
+def _committers(
+    state: RoomState, entry: NodeEntry | None, situation: Situation, removals: tuple[LeafRemoval, ...]
+) -> tuple[tuple[LeafIndex, OwnDevice], ...]:
+    held = None if entry is None else state.epochs.get(entry.node.commit_ref)
+    if entry is None or held is None:
+        return ()
+    going = {removal.leaf.leaf_index for removal in removals}
+    found = []
+    for device, own in state.agent.devices.items():
+        index = find_leaf(entry.group.tree, device)
+        if index in held.state.own_leaves and index not in going and device.user_id in situation.joined:
+            found.append((index, own))
+    return tuple(sorted(found, key=lambda item: item[0]))
+
+
+def _delay_ms(
+    state: RoomState,
+    situation: Situation,
+    removals: tuple[LeafRemoval, ...],
+    additions: tuple[Device, ...],
+    committers: tuple[tuple[LeafIndex, OwnDevice], ...],
+    able: frozenset[ServerName],
+) -> int:
+    head, server = state.head or CommitRef(b""), state.agent.server_name
+    responsible = responsible_servers(additions, removals, _departed_by(state, removals), able)
+    return commit_delay_ms(
+        head,
+        server,
+        able,
+        is_responsible=server in responsible,
+        position=_position(state, situation, committers),
+        jitter=sha256(head + server.encode()).digest()[0] / 256,
+    )
+
+
+def _departed_by(state: RoomState, removals: tuple[LeafRemoval, ...]) -> Mapping[UserId, ServerName]:
+    membership = state.membership
+    departed = {}
+    for user in {removal.leaf.device.user_id for removal in removals} - membership.joined():
+        event = membership.member_event(user)
+        if event is not None:
+            departed[user] = server_of(event.sender)
+    return departed
+
+
+def _position(state: RoomState, situation: Situation, committers: tuple[tuple[LeafIndex, OwnDevice], ...]) -> int:
+    """Return how many agents of the own server come first: the service, then client devices by their leaf.
+
+    A client cannot see which leaves the service holds; where all leaves of the server are its own user's, it holds none.
+    """
+    if state.agent.is_service:
+        return 0
+    own_users = {device.user_id for device in state.agent.devices}
+    neighbours = [leaf for leaf in situation.leaves if leaf.device.server == state.agent.server_name]
+    before = sum(1 for leaf in neighbours if leaf.leaf_index < committers[0][0])
+    return before if all(leaf.device.user_id in own_users for leaf in neighbours) else before + 1
