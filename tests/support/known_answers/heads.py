@@ -16,6 +16,8 @@ __all__ = ["make", "read_case"]
 
 ALICE, ALICE2, CAROL = "alice/1@hs1", "alice/2@hs1", "carol/1@hs1"
 BOB, DAVE, MALLORY = "bob/1@hs2", "dave/1@hs3", "mallory/1@hs4"
+ERIN = "erin/1@hs2"
+"""Is in nobody's room."""
 ALL = ("alice@hs1", "carol@hs1", "bob@hs2", "dave@hs3", "mallory@hs4")
 
 
@@ -47,6 +49,13 @@ def _twins(p: str) -> Story:
 def _continued_twin(p: str) -> Story:
     """Bob commits on `a` and takes his vote back to the fork point."""
     return _twins(p).commit("c", "a", by=BOB).vote(BOB, p)
+
+
+def _continued_otherwise(p: str, by: str) -> Story:
+    """Somebody else commits on the other twin, and nobody votes below the fork point."""
+    story = _continued_twin(p)
+    (twin,) = story.names(ref for ref in story.graph.children(ref_of(p)) if ref != ref_of("a"))
+    return story.commit("d", twin, by=by).vote(by, p).vote(ALICE, p)
 
 
 def _added_again(p: str, *, logout: bool) -> Story:
@@ -113,7 +122,25 @@ _CASES: list[tuple[str, str, Callable[[str], Story]]] = [
     ),
     ("a leaf that was added again has a vote again", "y", lambda p: _added_again(p, logout=False).vote(MALLORY, "y")),
     ("unless it is gone for good", "b", lambda p: _added_again(p, logout=True)),
-    ("of twins, the one on which another user commits", "c", _continued_twin),
+    ("of twins, the vote lies in the one on which another user commits", "c", _continued_twin),
+    ("the other does not count by its author", "c", lambda p: _continued_twin(p).vote(ALICE, p)),
+    ("nor where its author's other device commits on it", "c", lambda p: _continued_otherwise(p, ALICE2)),
+    ("nor where somebody commits on it who is not joined", "c", lambda p: _continued_otherwise(p, ERIN)),
+    (
+        "a commit and its twin are one vote",
+        "c",
+        lambda p: _twins(p).commit("c", "a", by=BOB).commit("b", p, by=DAVE),
+    ),
+    (
+        "who replaces a leaf of their own keeps the vote",
+        "x",
+        lambda p: _duel(p).vote(CAROL, "a").commit("x", "a", by=ALICE, is_external=True, adds=[ALICE], removes=[ALICE]),
+    ),
+    (
+        "a removal by a node that nobody stands for takes no vote",
+        "b",
+        lambda p: _duel(p).vote(DAVE, "b").commit("x", "a", by=ERIN, removes=[BOB]),
+    ),
     (
         "a genesis by the room's creator, whoever supports the other",
         "g2",
@@ -124,8 +151,24 @@ _CASES: list[tuple[str, str, Callable[[str], Story]]] = [
 ]
 
 
+_LEVEL_CASES: list[tuple[str, str, Callable[[str], Story]]] = [
+    ("without anything else, the smaller tie hash", max("a", "b", key=ref_of), _duel),
+    (
+        "replacing a leaf of one's own is no removal by a sibling",
+        "x",
+        lambda p: (
+            _room(p)
+            .commit("x", p, by=DAVE, is_external=True, adds=[DAVE], removes=[DAVE])
+            .commit("y", p, by=MALLORY, is_external=True)
+        ),
+    ),
+]
+"""Here the tie hash decides."""
+
+
 def make() -> dict[str, Any]:
     cases = [_make_case(title, head, build) for title, head, build in _CASES]
+    cases += [_make_case(title, head, build, by_tie=True) for title, head, build in _LEVEL_CASES]
     twins = _twins("p")
     (twin,) = twins.names(ref for ref in twins.graph.children(ref_of("p")) if ref != ref_of("a"))
     cases.append(_write("without anything else, the smaller commit_ref: twins", twins, twin))
@@ -134,14 +177,14 @@ def make() -> dict[str, Any]:
     return {"cases": cases, "tie": _tie()}
 
 
-def _make_case(title: str, head: str, build: Callable[[str], Story]) -> dict[str, Any]:
-    """Choose the fork point's name so that the tie hash would take another child than the clause does."""
+def _make_case(title: str, head: str, build: Callable[[str], Story], *, by_tie: bool = False) -> dict[str, Any]:
+    """Choose the fork point's name so that the tie hash would take another child than the clause does, or the same one."""
     for number in range(50):
         p = f"p{number}"
         story = build(p)
         wanted = p if head == "p" else head
         rivals = _rivals(story.graph, ref_of(wanted))
-        if len(rivals) < 2 or _by_tie(rivals)[0].commit_ref not in story.graph.chain(ref_of(wanted)):
+        if len(rivals) < 2 or (_by_tie(rivals)[0].commit_ref in story.graph.chain(ref_of(wanted))) == by_tie:
             return _write(title, story, wanted)
     raise AssertionError(f"no fork point lets the tie hash disagree: {title}")
 
