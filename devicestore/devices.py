@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
 
+from devicestore import data_keys, key_package_secrets
+from devicestore.data_keys import Sealed, Unsealed
 from devicestore.errors import Conflict, Invalid, NotFound
-from devicestore.models import Device, KeyPackage, KeyPackageSecret, User
+from devicestore.models import DataKey, Device, KeyPackage, User
 from devicestore.sealing import row_sealing
 from devicestore.statements import upsert
 
@@ -25,6 +27,10 @@ __all__ = [
     "remove",
     "signature_private_key",
 ]
+
+
+_VERSION = 1
+"""The key of a device is never rewritten."""
 
 
 class Custody(StrEnum):
@@ -84,6 +90,7 @@ def register(conn: Connection, device: DeviceRow, private_key: bytes | None = No
         if row.signature_key == device.signature_key:
             raise Conflict("a device with this signature key was deleted; it returns only with another key")
     _raise_list_version(conn, device.user_id)
+    sealed = None if private_key is None else _seal(conn, device, private_key)
     conn.execute(
         insert(Device).values(
             user_id=device.user_id,
@@ -94,7 +101,8 @@ def register(conn: Connection, device: DeviceRow, private_key: bytes | None = No
             suites=list(device.suites),
             display_name=device.display_name,
             created_at_ms=device.created_at_ms,
-            sealed_private_key=None if private_key is None else _seal(conn, device, private_key),
+            slot=None if sealed is None else sealed.slot,
+            sealed_private_key=None if sealed is None else sealed.sealed,
         )
     )
     return True
@@ -155,15 +163,16 @@ def remove(conn: Connection, user_id: str, device_id: str, *, now_ms: int) -> bo
         NotFound: there never was such a device.
     """
     of_device = (Device.user_id == user_id, Device.device_id == device_id)
-    changed = conn.execute(
-        update(Device).where(*of_device, Device.deleted_at_ms.is_(None)).values(deleted_at_ms=now_ms, sealed_private_key=None)
-    ).rowcount
+    is_live = Device.deleted_at_ms.is_(None)
+    data_keys.shred(conn, select(Device.slot).where(*of_device, is_live))
+    tombstone = {"deleted_at_ms": now_ms, "slot": None, "sealed_private_key": None}
+    changed = conn.execute(update(Device).where(*of_device, is_live).values(tombstone)).rowcount
     if not changed:
         if conn.execute(select(Device.id).where(*of_device).limit(1)).first() is None:
             raise NotFound("no such device")
         return False
     conn.execute(delete(KeyPackage).where(KeyPackage.user_id == user_id, KeyPackage.device_id == device_id))
-    conn.execute(delete(KeyPackageSecret).where(KeyPackageSecret.user_id == user_id, KeyPackageSecret.device_id == device_id))
+    key_package_secrets.remove_of_device(conn, user_id, device_id)
     _raise_list_version(conn, user_id)
     return True
 
@@ -181,19 +190,19 @@ def signature_private_key(conn: Connection, user_id: str, device_id: str) -> byt
         SealBroken: the row was altered.
     """
     device = get(conn, user_id, device_id)
-    sealed = conn.execute(
-        select(Device.sealed_private_key).where(
-            Device.user_id == user_id, Device.device_id == device_id, Device.deleted_at_ms.is_(None)
-        )
-    ).scalar_one()
-    if sealed is None:
+    row = conn.execute(
+        select(Device.slot, Device.sealed_private_key, DataKey.sealed.label("wrapped"))
+        .outerjoin(DataKey, DataKey.id == Device.slot)
+        .where(Device.user_id == user_id, Device.device_id == device_id, Device.deleted_at_ms.is_(None))
+    ).one()
+    if row.slot is None:
         raise NotFound("the device is not hosted here")
-    return row_sealing(conn).unseal("device", _place(device), 1, sealed)
+    sealed = Sealed(row.slot, row.sealed_private_key)
+    return data_keys.unseal(row_sealing(conn), "device", _place(device), _VERSION, sealed, row.wrapped)
 
 
-def _seal(conn: Connection, device: DeviceRow, private_key: bytes) -> bytes:
-    # The key of a device is never rewritten, so its version is always the first.
-    return row_sealing(conn).seal("device", _place(device), 1, private_key)
+def _seal(conn: Connection, device: DeviceRow, private_key: bytes) -> Sealed:
+    return data_keys.seal(conn, "device", [Unsealed(_place(device), _VERSION, private_key, None)])[0]
 
 
 def _place(device: DeviceRow) -> tuple[bytes, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
+from devicestore import data_keys
+from devicestore.data_keys import Sealed, Unsealed
 from devicestore.errors import NotFound
-from devicestore.models import KeyPackageSecret
+from devicestore.models import DataKey, KeyPackageSecret
 from devicestore.sealing import row_sealing
 
-__all__ = ["consume", "get", "purge", "put"]
+__all__ = ["consume", "get", "purge", "put", "remove_of_device"]
 
 _TABLE = "key_package_secret"
 _VERSION = 1
@@ -21,10 +23,10 @@ def put(conn: Connection, user_id: str, device_id: str, ref: bytes, secret: byte
     Raises:
         Conflict: there is one for this ref.
     """
-    sealed = row_sealing(conn).seal(_TABLE, (ref,), _VERSION, secret)
+    ((slot, sealed),) = data_keys.seal(conn, _TABLE, [Unsealed((ref,), _VERSION, secret, None)])
     conn.execute(
         insert(KeyPackageSecret).values(
-            ref=ref, user_id=user_id, device_id=device_id, sealed=sealed, delete_after_ms=delete_after_ms
+            ref=ref, user_id=user_id, device_id=device_id, slot=slot, sealed=sealed, delete_after_ms=delete_after_ms
         )
     )
 
@@ -36,12 +38,14 @@ def get(conn: Connection, ref: bytes, *, now_ms: int) -> bytes:
         NotFound: there is none, or its time is over.
         SealBroken: the row was altered.
     """
-    sealed = conn.execute(
-        select(KeyPackageSecret.sealed).where(KeyPackageSecret.ref == ref, KeyPackageSecret.delete_after_ms > now_ms)
-    ).scalar_one_or_none()
-    if sealed is None:
+    row = conn.execute(
+        select(KeyPackageSecret.slot, KeyPackageSecret.sealed, DataKey.sealed.label("wrapped"))
+        .outerjoin(DataKey, DataKey.id == KeyPackageSecret.slot)
+        .where(KeyPackageSecret.ref == ref, KeyPackageSecret.delete_after_ms > now_ms)
+    ).one_or_none()
+    if row is None:
         raise NotFound("no private half of this key package is held")
-    return row_sealing(conn).unseal(_TABLE, (ref,), _VERSION, sealed)
+    return data_keys.unseal(row_sealing(conn), _TABLE, (ref,), _VERSION, Sealed(row.slot, row.sealed), row.wrapped)
 
 
 def consume(conn: Connection, ref: bytes, *, delete_after_ms: int) -> bool:
@@ -59,4 +63,14 @@ def consume(conn: Connection, ref: bytes, *, delete_after_ms: int) -> bool:
 
 def purge(conn: Connection, *, now_ms: int) -> int:
     """Delete the secrets whose time is over and return how many there were."""
-    return conn.execute(delete(KeyPackageSecret).where(KeyPackageSecret.delete_after_ms <= now_ms)).rowcount
+    return _delete(conn, KeyPackageSecret.delete_after_ms <= now_ms)
+
+
+def remove_of_device(conn: Connection, user_id: str, device_id: str) -> int:
+    """Delete the secrets of a device and return how many there were."""
+    return _delete(conn, KeyPackageSecret.user_id == user_id, KeyPackageSecret.device_id == device_id)
+
+
+def _delete(conn: Connection, *which: ColumnElement[bool]) -> int:
+    data_keys.shred(conn, select(KeyPackageSecret.slot).where(*which))
+    return conn.execute(delete(KeyPackageSecret).where(*which)).rowcount

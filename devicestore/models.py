@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -27,10 +26,10 @@ __all__ = [
     "Audit",
     "Base",
     "Blob",
+    "DataKey",
     "Device",
     "DeviceListRecord",
     "Epoch",
-    "EpochKey",
     "EventOutcome",
     "Idempotency",
     "IssuedKeyPackage",
@@ -96,6 +95,17 @@ class Meta(Base):
     """The last number given to an outbox item. Its row lock makes the order of numbers the order of commits."""
 
 
+class DataKey(Base):
+    """A slot for a data key, sealed under the root key. It is overwritten, never deleted, and always of one length."""
+
+    __tablename__ = "data_key"
+    __table_args__ = (_partial_index("ix_data_key_free", "id", where="is_free", unique=False),)
+
+    id: Mapped[int] = mapped_column(Sequence, primary_key=True)
+    is_free: Mapped[bool]
+    sealed: Mapped[bytes]
+
+
 class User(Base):
     """A user with a device here, now or once."""
 
@@ -127,6 +137,7 @@ class Device(Base):
     display_name: Mapped[str | None]
     created_at_ms: Mapped[int]
     deleted_at_ms: Mapped[int | None]
+    slot: Mapped[int | None] = mapped_column(ForeignKey("data_key.id"))
     sealed_private_key: Mapped[bytes | None]
     """The private half of `signature_key` of a hosted device, sealed; gone with the device."""
 
@@ -166,6 +177,7 @@ class KeyPackageSecret(Base):
     ref: Mapped[bytes] = mapped_column(primary_key=True)
     user_id: Mapped[str]
     device_id: Mapped[str]
+    slot: Mapped[int] = mapped_column(ForeignKey("data_key.id"))
     sealed: Mapped[bytes]
     delete_after_ms: Mapped[int]
 
@@ -278,24 +290,13 @@ PLAIN_TABLES: dict[str, type[Record]] = {
 
 
 class Epoch(OfRoom):
-    """The secrets of an epoch, sealed under a data key of this version of the row."""
+    """The secrets of an epoch, sealed."""
 
     __tablename__ = "epoch"
 
     key: Mapped[bytes] = mapped_column(primary_key=True)
     version: Mapped[int]
-    sealed: Mapped[bytes]
-
-
-class EpochKey(Base):
-    """The data key of an epoch's row, sealed. Without this row the epoch cannot be read, wherever a copy of it remains."""
-
-    __tablename__ = "epoch_key"
-    __table_args__ = (ForeignKeyConstraint(["room_id", "key"], ["epoch.room_id", "epoch.key"], ondelete="CASCADE"),)
-
-    room_id: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[bytes] = mapped_column(primary_key=True)
-    version: Mapped[int]
+    slot: Mapped[int] = mapped_column(ForeignKey("data_key.id"))
     sealed: Mapped[bytes]
 
 
@@ -306,6 +307,7 @@ class PrivateKey(OfRoom):
 
     key: Mapped[bytes] = mapped_column(primary_key=True)
     version: Mapped[int]
+    slot: Mapped[int] = mapped_column(ForeignKey("data_key.id"))
     sealed: Mapped[bytes]
 
 
@@ -316,6 +318,7 @@ class Plaintext(OfRoom):
 
     event_id: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
+    slot: Mapped[int] = mapped_column(ForeignKey("data_key.id"))
     sealed: Mapped[bytes]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, delete, select
 
+from devicestore import data_keys
+from devicestore.data_keys import Sealed, Unsealed
 from devicestore.errors import NotFound
-from devicestore.models import Plaintext
+from devicestore.models import DataKey, Plaintext
 from devicestore.sealing import row_sealing
 from devicestore.statements import upsert
 
@@ -20,11 +22,11 @@ def put(conn: Connection, room_id: str, event_id: str, value: bytes) -> None:
     Raises:
         Conflict: there is no such room.
     """
-    present = conn.execute(select(Plaintext.version).where(*_of_event(room_id, event_id))).scalar_one_or_none()
-    version = 1 if present is None else present + 1
-    sealed = row_sealing(conn).seal(_TABLE, _place(room_id, event_id), version, value)
-    row = {"room_id": room_id, "event_id": event_id, "version": version, "sealed": sealed}
-    conn.execute(upsert(conn, Plaintext, ("room_id", "event_id"), ("version", "sealed")), row)
+    present = conn.execute(select(Plaintext.version, Plaintext.slot).where(*_of_event(room_id, event_id))).one_or_none()
+    version, slot = (1, None) if present is None else (present.version + 1, present.slot)
+    (sealed,) = data_keys.seal(conn, _TABLE, [Unsealed(_place(room_id, event_id), version, value, slot)])
+    row = {"room_id": room_id, "event_id": event_id, "version": version, "slot": sealed.slot, "sealed": sealed.sealed}
+    conn.execute(upsert(conn, Plaintext, ("room_id", "event_id"), ("version", "slot", "sealed")), row)
 
 
 def get(conn: Connection, room_id: str, event_id: str) -> bytes:
@@ -34,10 +36,15 @@ def get(conn: Connection, room_id: str, event_id: str) -> bytes:
         NotFound: none is held.
         SealBroken: the row was altered or moved.
     """
-    row = conn.execute(select(Plaintext.version, Plaintext.sealed).where(*_of_event(room_id, event_id))).one_or_none()
+    row = conn.execute(
+        select(Plaintext.version, Plaintext.slot, Plaintext.sealed, DataKey.sealed.label("wrapped"))
+        .outerjoin(DataKey, DataKey.id == Plaintext.slot)
+        .where(*_of_event(room_id, event_id))
+    ).one_or_none()
     if row is None:
         raise NotFound("no plaintext of this event is held")
-    return row_sealing(conn).unseal(_TABLE, _place(room_id, event_id), row.version, row.sealed)
+    place, sealed = _place(room_id, event_id), Sealed(row.slot, row.sealed)
+    return data_keys.unseal(row_sealing(conn), _TABLE, place, row.version, sealed, row.wrapped)
 
 
 def list_event_ids(conn: Connection, room_id: str) -> list[str]:
@@ -49,6 +56,7 @@ def list_event_ids(conn: Connection, room_id: str) -> list[str]:
 
 def remove(conn: Connection, room_id: str, event_id: str) -> bool:
     """Delete the plaintext of an event, which everybody entitled has fetched. Return False if none is held."""
+    data_keys.shred(conn, select(Plaintext.slot).where(*_of_event(room_id, event_id)))
     return conn.execute(delete(Plaintext).where(*_of_event(room_id, event_id))).rowcount > 0
 
 

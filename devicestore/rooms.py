@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from devicestore import data_keys
 from devicestore.epochs import SEALED_TABLES, delete_sealed, load_sealed, put_sealed
 from devicestore.errors import Invalid
-from devicestore.models import PLAIN_TABLES, Outbox, Room
+from devicestore.models import PLAIN_TABLES, Epoch, Outbox, Plaintext, PrivateKey, Room
 from devicestore.statements import upsert
 
 __all__ = ["RECORD_TABLES", "apply", "find", "forget", "list_keys", "list_rooms", "load", "load_plain"]
@@ -106,6 +107,8 @@ def find(conn: Connection, table: str, key: bytes) -> list[str]:
 
 def forget(conn: Connection, room_id: str) -> bool:
     """Delete a room with its records, secrets, plaintexts and outbox items. Return False if it is unknown."""
+    for model in (Epoch, PrivateKey, Plaintext):
+        data_keys.shred(conn, select(model.slot).where(model.room_id == room_id))
     conn.execute(delete(Outbox).where(Outbox.room_id == room_id))
     return conn.execute(delete(Room).where(Room.room_id == room_id)).rowcount > 0
 

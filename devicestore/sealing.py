@@ -2,9 +2,8 @@
 
     key-encryption key   32 bytes from outside: a file, the environment, a command; never in the database
       root key           random, one a store, sealed under it in the one row of `meta`: a new key-encryption key rewraps that row
-        rows             private keys, plaintexts
-        epoch data keys  random, one for each version of an epoch's row
-          epochs
+        data keys        random, one for each version of each sealed row (`devicestore.data_keys`)
+          rows           epochs, private keys, plaintexts
 
 The associated data names the format, the store, the table, the row's key and the row's version, so a value that is moved to
 another row, table or store, or put under another version, does not open. What it cannot tell is a whole file put back to an
@@ -26,13 +25,16 @@ from sqlalchemy import Connection
 from devicestore.errors import Invalid, SealBroken, StoreError, Unavailable
 from devicestore.files import open_private, sync_directory
 
-__all__ = ["KEY_LENGTH", "SEALING_OPTION", "RowSealing", "Sealing", "load_or_create_key", "row_sealing"]
+__all__ = ["KEY_LENGTH", "OVERHEAD", "SEALING_OPTION", "RowSealing", "Sealing", "load_or_create_key", "row_sealing"]
 
 KEY_LENGTH = 32
 """Length in bytes of every symmetric key here."""
 
 SEALING_OPTION = "devicestore_sealing"
 """The execution option under which a store's connections carry their `RowSealing`."""
+
+OVERHEAD = 1 + Aead.NONCE_SIZE + Aead.MACBYTES
+"""By how many bytes a sealed value is longer than what is in it."""
 
 _FORMAT = b"\x01"
 _AAD_LABEL = b"devicestore sealed row"
@@ -68,7 +70,7 @@ class RowSealing:
             SealBroken: another key, place or version, or altered bytes.
         """
         plaintext: bytes | None = None
-        if sealed[:1] == _FORMAT and len(sealed) >= 1 + Aead.NONCE_SIZE + Aead.MACBYTES:
+        if sealed[:1] == _FORMAT and len(sealed) >= OVERHEAD:
             aad = _encode_aad(self._store_id, table, key, version)
             try:
                 plaintext = self._aead.decrypt(sealed[1:], aad)

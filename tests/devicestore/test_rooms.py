@@ -73,7 +73,7 @@ def test_record_both_put_and_deleted_is_refused(store: Store) -> None:
     apply(store, [("node", b"key", b"value")], [("vote", b"key")])
 
 
-@pytest.mark.parametrize("table", ["", "outbox", "plaintext", "epoch_key", "meta", "node; DROP TABLE node"])
+@pytest.mark.parametrize("table", ["", "outbox", "plaintext", "data_key", "meta", "node; DROP TABLE node"])
 def test_unknown_table_is_refused_and_nothing_is_changed(store: Store, table: str) -> None:
     with pytest.raises(Invalid):
         apply(store, [("node", b"key", b"value"), (table, b"key", b"value")])

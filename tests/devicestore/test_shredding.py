@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select
 
-from devicestore import Sealing, Store, devices, engine, key_package_secrets, plaintexts, rooms
+from devicestore import Sealing, Store, data_keys, devices, engine, key_package_secrets, plaintexts, rooms
+from devicestore.data_keys import Sealed
 from devicestore.devices import Custody
 from devicestore.errors import SealBroken
-from devicestore.models import Device, Epoch, EpochKey, KeyPackageSecret, Plaintext, PrivateKey
+from devicestore.models import DataKey, Device, Epoch, KeyPackageSecret, Plaintext, PrivateKey
 from devicestore.sealing import row_sealing
 from tests.devicestore.support import ALICE, device, raw_files, write
 
@@ -33,9 +35,9 @@ def store(request: pytest.FixtureRequest, url: str, sealing: Sealing, monkeypatc
 
 
 def sealed_values(conn: Connection) -> list[bytes]:
-    """Every sealed value in the database."""
-    columns = (Epoch.sealed, EpochKey.sealed, PrivateKey.sealed, Plaintext.sealed, KeyPackageSecret.sealed)
-    found = [value for column in columns for value in conn.execute(select(column)).scalars()]
+    """Every sealed value in the database; a slot without a data key holds none."""
+    columns = (Epoch.sealed, DataKey.sealed, PrivateKey.sealed, Plaintext.sealed, KeyPackageSecret.sealed)
+    found = [value for column in columns for value in conn.execute(select(column)).scalars() if any(value)]
     return found + [value for value in conn.execute(select(Device.sealed_private_key)).scalars() if value is not None]
 
 
@@ -80,21 +82,81 @@ def test_old_content_of_a_rewritten_record_is_gone(store: Store, tmp_path: Path,
     assert_shredded(store, tmp_path / "store.db", lambda conn: put(conn, table, b"2", 1))
 
 
-def test_every_version_of_an_epoch_has_its_own_data_key(store: Store) -> None:
+@pytest.mark.parametrize("model", [Epoch, PrivateKey])
+def test_every_version_of_a_row_has_its_own_data_key(store: Store, model: type[Epoch | PrivateKey]) -> None:
     """An old sealed value, from a copy of the file say, does not open with the data key of the version after it."""
-    write(store, lambda conn: put(conn, "epoch", b"1", 100))
-    old = store.read(lambda conn: conn.execute(select(Epoch.sealed)).scalar_one())
-    write(store, lambda conn: put(conn, "epoch", b"1", 100))
+    table = model.__tablename__
 
-    def open_old(conn: Connection) -> None:
-        row = conn.execute(select(EpochKey.version, EpochKey.sealed)).one()
-        assert row.version == 2
-        place, sealing = (ROOM.encode(), b"1"), row_sealing(conn)
-        data_key = sealing.unseal("epoch_key", place, row.version, row.sealed)
-        sealing.under(data_key).unseal("epoch", place, 1, old)
+    def open_with(conn: Connection, sealed: bytes) -> bytes:
+        slot, wrapped = conn.execute(select(DataKey.id, DataKey.sealed)).one()
+        return data_keys.unseal(row_sealing(conn), table, (ROOM.encode(), b"1"), 1, Sealed(slot, sealed), wrapped)
 
+    write(store, lambda conn: put(conn, table, b"1", 100))
+    old = store.read(lambda conn: conn.execute(select(model.sealed)).scalar_one())
+    assert len(store.read(lambda conn: open_with(conn, old))) == 100
+    write(store, lambda conn: put(conn, table, b"1", 100))
     with pytest.raises(SealBroken):
-        store.read(open_old)
+        store.read(lambda conn: open_with(conn, old))
+
+
+def slots(conn: Connection) -> dict[int, bool]:
+    """Every slot, and whether it is free."""
+    return {row.id: row.is_free for row in conn.execute(select(DataKey.id, DataKey.is_free))}
+
+
+def test_slots_are_used_again(store: Store) -> None:
+    for number in range(3):
+        write(store, partial(put, table="epoch", key=b"%d" % number, size=100))
+        write(store, partial(put, table="private_key", key=b"%d" % number, size=100))
+    assert store.read(slots) == dict.fromkeys(range(1, 7), False)
+    write(store, lambda conn: rooms.apply(conn, ROOM, [], [("epoch", b"1"), ("private_key", b"0"), ("epoch", b"none")]))
+    assert [slot for slot, is_free in store.read(slots).items() if is_free] == [2, 3]
+    for key in (b"3", b"4", b"5"):
+        write(store, partial(put, table="epoch", key=key, size=100))
+    assert store.read(slots) == dict.fromkeys(range(1, 8), False)
+    assert len(store.read(lambda conn: list(rooms.load(conn, ROOM)))) == 7
+
+
+def test_unit_that_fails_leaves_the_data_keys_as_they_were(store: Store) -> None:
+    write(store, lambda conn: put(conn, "epoch", b"1", 100))
+
+    def fail(conn: Connection) -> None:
+        put(conn, "epoch", b"1", 100)
+        put(conn, "private_key", b"1", 100)
+        raise KeyError
+
+    before = store.read(sealed_values)
+    with pytest.raises(KeyError):
+        write(store, fail)
+    assert store.read(sealed_values) == before
+    assert store.read(slots) == {1: False}
+
+
+def test_of_a_long_history_no_destroyed_data_key_is_left(store: Store, tmp_path: Path, rng: random.Random) -> None:
+    """Rows that come and go make SQLite move their neighbours between pages, and it leaves copies of these where they were."""
+    live: dict[str, list[bytes]] = {"epoch": [], "private_key": []}
+    known: set[bytes] = set()
+    for step in range(150):
+        written = [
+            (table, rng.randbytes(32)) for table, most in (("epoch", 3), ("private_key", 8)) for _ in range(rng.randrange(most))
+        ]
+        written += [("epoch", key) for key in rng.sample(live["epoch"], min(2, len(live["epoch"])))]
+        gone = []
+        for table, keys in live.items():
+            while len(keys) > rng.randrange(5, 80):
+                gone.append((table, keys.pop(rng.randrange(len(keys)))))
+        puts = [(table, key, rng.randbytes(rng.choice([32, 700, 5_000]))) for table, key in written if (table, key) not in gone]
+        live = {
+            table: list(dict.fromkeys([*keys, *(key for name, key, _ in puts if name == table)])) for table, keys in live.items()
+        }
+        write(store, partial(rooms.apply, room_id=ROOM, puts=puts, deletes=gone))
+        present = set(store.read(lambda conn: conn.execute(select(DataKey.sealed).where(~DataKey.is_free)).scalars().all()))
+        known |= present
+        if step % 15 == 14:
+            raw = raw_files(tmp_path / "store.db")
+            assert all(value in raw for value in present)
+            assert not any(value[1:13] in raw for value in known - present)
+    assert len(known) > 500
 
 
 def test_forgotten_room_is_gone(store: Store, tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ def _create_store_tables() -> None:
         sa.CheckConstraint("id = 1", name=op.f("ck_meta_one_row")),
         _primary_key("meta", "id"),
     )
+    op.create_table(
+        "data_key",
+        sa.Column("id", _SEQUENCE, nullable=False),
+        sa.Column("is_free", sa.Boolean(), nullable=False),
+        _bytes("sealed"),
+        _primary_key("data_key", "id"),
+    )
+    _partial_index("ix_data_key_free", "data_key", ["id"], "is_free", unique=False)
 
 
 def _create_device_tables() -> None:
@@ -57,7 +65,9 @@ def _create_device_tables() -> None:
         _name("display_name", nullable=True),
         _int("created_at_ms"),
         _int("deleted_at_ms", nullable=True),
+        _slot(nullable=True),
         _bytes("sealed_private_key", nullable=True),
+        _slot_key("device"),
         sa.CheckConstraint("custody IN ('hosted', 'client')", name=op.f("ck_device_custody")),
         sa.ForeignKeyConstraint(["user_id"], ["user.user_id"], name=op.f("fk_device_user_id_user")),
         _primary_key("device", "id"),
@@ -90,8 +100,10 @@ def _create_device_tables() -> None:
         _bytes("ref"),
         _name("user_id"),
         _name("device_id"),
+        _slot(),
         _bytes("sealed"),
         _int("delete_after_ms"),
+        _slot_key("key_package_secret"),
         _primary_key("key_package_secret", "ref"),
     )
     _index("key_package_secret", "user_id", "device_id")
@@ -119,19 +131,8 @@ def _create_room_tables() -> None:
     for table in _RECORDS:
         _create_table_of_room(table, _bytes("key"), _bytes("value"))
     for table in ("epoch", "private_key"):
-        _create_table_of_room(table, _bytes("key"), _int("version"), _bytes("sealed"))
-    _create_table_of_room("plaintext", _name("event_id"), _int("version"), _bytes("sealed"))
-    op.create_table(
-        "epoch_key",
-        _name("room_id"),
-        _bytes("key"),
-        _int("version"),
-        _bytes("sealed"),
-        sa.ForeignKeyConstraint(
-            ["room_id", "key"], ["epoch.room_id", "epoch.key"], name=op.f("fk_epoch_key_room_id_key_epoch"), ondelete="CASCADE"
-        ),
-        _primary_key("epoch_key", "room_id", "key"),
-    )
+        _create_table_of_room(table, _bytes("key"), _int("version"), _slot(), _bytes("sealed"), _slot_key(table))
+    _create_table_of_room("plaintext", _name("event_id"), _int("version"), _slot(), _bytes("sealed"), _slot_key("plaintext"))
 
 
 def _create_service_tables() -> None:
@@ -191,7 +192,7 @@ def _create_service_tables() -> None:
     _index("audit", "at_ms")
 
 
-def _create_table_of_room(table: str, key: sa.Column[Any], *columns: sa.Column[Any]) -> None:
+def _create_table_of_room(table: str, key: sa.Column[Any], *columns: sa.Column[Any] | sa.ForeignKeyConstraint) -> None:
     op.create_table(
         table,
         _name("room_id"),
@@ -212,6 +213,14 @@ def _bytes(name: str, *, nullable: bool = False) -> sa.Column[bytes]:
 
 def _int(name: str, *, nullable: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger(), nullable=nullable)
+
+
+def _slot(*, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column("slot", _SEQUENCE, nullable=nullable)
+
+
+def _slot_key(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(["slot"], ["data_key.id"], name=op.f(f"fk_{table}_slot_data_key"))
 
 
 def _primary_key(table: str, *columns: str) -> sa.PrimaryKeyConstraint:
