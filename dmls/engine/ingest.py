@@ -8,7 +8,7 @@ from dataclasses import replace
 from dmls.engine.commits import enter_by_welcome, receive_commit, receive_genesis
 from dmls.engine.effects import BlobWanted, EventKind, EventResult, IngestOutcome, Table
 from dmls.engine.inputs import ToDeviceReceived
-from dmls.engine.messages import receive_message, receive_vote
+from dmls.engine.messages import receive_message, receive_vote, rejected
 from dmls.engine.nodes import EventFacts, correct_node, refresh_head
 from dmls.engine.records import put_outcome, put_parked
 from dmls.engine.state import Draft, ParkedEvent, RoomState
@@ -118,8 +118,7 @@ def _take_in(draft: Draft, key: bytes, event: RoomEvent, *, is_to_device: bool) 
         # Whatever this event began is undone; only its outcome stays.
         draft.state = state
         draft.truncate(marks)
-        result = EventResult(IngestOutcome.REJECTED, kind, reason=error.reason, rule=error.rule or "", message=error.message)
-        return _remember(draft, key, result)
+        return _remember(draft, key, rejected(kind, error))
     if isinstance(outcome, EventResult):
         return _remember(draft, key, outcome)
     _park(draft, key, ParkedEvent(event, outcome, draft.now_ms, is_to_device))

@@ -18,7 +18,7 @@ from dmls.engine.effects import (
 from dmls.engine.nodes import refresh_head
 from dmls.engine.records import put_epoch, put_plaintext, put_vote
 from dmls.engine.state import Draft, NodeEntry, Plaintext, TrackedVote
-from dmls.errors import InvalidMessageError
+from dmls.errors import DMLSError, InvalidMessageError
 from dmls.forks.aad import VoteTBS, decode_message_aad, verify_vote
 from dmls.forks.graph import Device, Vote
 from dmls.ids import CommitRef, EventId, LeafIndex
@@ -37,6 +37,7 @@ __all__ = [
     "readers_of",
     "receive_message",
     "receive_vote",
+    "rejected",
 ]
 
 READ_WINDOW_MS = 3_600_000
@@ -53,8 +54,10 @@ def message_key(message: bytes) -> bytes:
 def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventResult | bytes:
     """Open a message; return what it has to wait for, if anything: a node, or the secrets of an epoch.
 
+    Its vote stands whether or not the message can be opened: not everybody can try, and all must count the same votes.
+
     Raises:
-        DMLSError: the message is malformed, forged or a replay. Nothing of it was used up.
+        DMLSError: the event or its vote is malformed or forged, which everybody can see.
     """
     if not isinstance(body.message, Inline):
         raise InvalidMessageError("a blob of the event is not here")
@@ -75,6 +78,23 @@ def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventR
     if own is not None:
         _keep_echo(draft, event, message_key(encoded), own)
         return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref)
+    try:
+        return _open(draft, event, ref, entry, message)
+    except DMLSError as error:
+        return rejected(EventKind.MESSAGE, error)
+
+
+def rejected(kind: EventKind, error: DMLSError) -> EventResult:
+    """Return the outcome of an event that breaks a rule."""
+    return EventResult(IngestOutcome.REJECTED, kind, reason=error.reason, rule=error.rule or "", message=error.message)
+
+
+def _open(draft: Draft, event: RoomEvent, ref: CommitRef, entry: NodeEntry, message: MLSMessage) -> EventResult | bytes:
+    """Open a message of a known epoch if its secrets are held.
+
+    Raises:
+        DMLSError: the message is malformed, forged or a replay. Nothing of it was used up.
+    """
     held = draft.state.epochs.get(ref)
     if held is None or not held.state.secrets.sender_data_secret:
         return _without_secrets(draft, ref, entry, is_expired=held is not None or _is_out_of_reach(draft, ref))
