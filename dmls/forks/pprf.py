@@ -88,15 +88,16 @@ class PPRF:
         if depth is None:
             raise PuncturedError("this init secret was derived before")
         node = bits >> 8 * size - depth
-        secret = self._nodes[node]
         nodes = self._nodes.mutate()
         del nodes[node]
-        for below in range(depth + 1, 8 * size + 1):
-            node = bits >> 8 * size - below
-            if below <= self.kept_levels:
-                nodes[node ^ 1] = suite.expand_with_label(secret, "tree", _SIDES[node & 1 ^ 1], size)
-            secret = suite.expand_with_label(secret, "tree", _SIDES[node & 1], size)
-        return secret, PPRF(suite, self.kept_levels, nodes.finish())
+        down = [suite.kdf.expander("tree", side, size) for side in _SIDES]
+        below: bytes = self._nodes[node]
+        for height in range(8 * size - depth - 1, -1, -1):
+            node = bits >> height
+            if height >= 8 * size - self.kept_levels:
+                nodes[node ^ 1] = Secret(down[node & 1 ^ 1](below))
+            below = down[node & 1](below)
+        return Secret(below), PPRF(suite, self.kept_levels, nodes.finish())
 
     def encode(self) -> bytes:
         """Encode for a sealed store."""

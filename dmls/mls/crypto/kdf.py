@@ -87,8 +87,25 @@ class Kdf:
         Raises:
             InvalidArgumentError: `length` is out of range.
         """
-        self._check_length(length)
+        if not 0 <= length <= self.hash_size:
+            self._check_length(length)
         return self.expand(secret, kdf_label_prefix(label, length) + encode_opaque(context), length)
+
+    def expander(self, label: str | bytes, context: bytes, length: int) -> Callable[[bytes], bytes]:
+        """Return ExpandWithLabel with all but the secret fixed, for long chains: at most hash_size bytes.
+
+        Raises:
+            InvalidArgumentError: `length` is out of range.
+        """
+        if not 0 <= length <= self.hash_size:
+            raise InvalidArgumentError(f"cannot derive {length} bytes in one block")
+        info = kdf_label_prefix(label, length) + encode_opaque(context) + b"\x01"
+        mac, hash_name = self._mac, self.hash_name
+
+        def expand(secret: bytes) -> bytes:
+            return mac(secret, info, hash_name)[:length]
+
+        return expand
 
     def derive_secret(self, secret: bytes, label: str | bytes) -> bytes:
         """DeriveSecret (RFC 9420, Section 8): hash_size bytes."""
@@ -104,7 +121,8 @@ class Kdf:
         """
         if not 0 <= generation <= 0xFFFFFFFF:
             raise UsageError(f"generation {generation} does not fit 32 bits")
-        self._check_length(length)
+        if not 0 <= length <= self.hash_size:
+            self._check_length(length)
         info = kdf_label_prefix(label, length) + b"\x04" + generation.to_bytes(4, "big")  # ST-03
         return self.expand(secret, info, length)
 

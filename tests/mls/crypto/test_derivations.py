@@ -132,6 +132,15 @@ def test_expand_with_label_is_expand_over_the_kdf_label(
     assert suite.derive_tree_secret(secret, label, 7, length) == suite.expand_with_label(
         secret, label, bytes([0, 0, 0, 7]), length
     )
+    if length <= suite.hash_size:
+        assert suite.kdf.expander(label, context, length)(secret) == derived
+
+
+@by_suite
+def test_an_expander_makes_one_block(suite: CipherSuite) -> None:
+    for length in (-1, suite.hash_size + 1, 0x10000):
+        with pytest.raises(InvalidArgumentError):
+            suite.kdf.expander("label", b"context", length)
 
 
 def test_labels_are_text_and_contents_fit_a_vector() -> None:
