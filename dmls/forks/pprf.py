@@ -29,19 +29,15 @@ _SIDES: Final = (b"left", b"right")
 
 
 @struct(secret=True)
-class _NodeRecord:
-    """A node of the frontier. The secret is empty for a node of the lowest kept level whose inputs are used up."""
-
-    depth: uint16
-    secret: opaque
-
-
-@struct(secret=True)
 class _PPRFRecord:
-    """The frontier from left to right: together its nodes cover every input once."""
+    """The frontier from left to right: together its nodes cover every input once.
+
+    The secret is empty for a node of the lowest kept level whose inputs are used up.
+    """
 
     kept_levels: uint16
-    nodes: vector[_NodeRecord]
+    depths: vector[uint16]
+    secrets: vector[opaque]
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -101,19 +97,22 @@ class PPRF:
 
     def encode(self) -> bytes:
         """Encode for a sealed store."""
-        records = []
-        covered = 0
-        for start, depth, secret in sorted((*self._place(node), secret) for node, secret in self._nodes.items()):
-            records += [_NodeRecord(self.kept_levels, b"")] * (start - covered)
-            records.append(_NodeRecord(depth, secret))
-            covered = start + (1 << self.kept_levels - depth)
-        records += [_NodeRecord(self.kept_levels, b"")] * ((1 << self.kept_levels) - covered)
-        return encode(_PPRFRecord(self.kept_levels, tuple(records)))
-
-    def _place(self, node: int) -> tuple[int, int]:
-        """Return the first place of the lowest kept level that a node covers, and the node's depth."""
-        depth = node.bit_length() - 1
-        return (node ^ 1 << depth) << self.kept_levels - depth, depth
+        levels = self.kept_levels
+        depths: list[int] = []
+        secrets: list[bytes] = []
+        # Places are the nodes of the lowest kept level; each node stands for the first one below it.
+        next_place, end = 1 << levels, 2 << levels
+        places = sorted((node << levels + 1 - node.bit_length(), node) for node in self._nodes)
+        for place, node in (*places, (end, end)):
+            # Those below no node are used up.
+            depths += [levels] * (place - next_place)
+            secrets += [b""] * (place - next_place)
+            if node != end:
+                depth = node.bit_length() - 1
+                depths.append(depth)
+                secrets.append(self._nodes[node])
+                next_place = place + (1 << levels - depth)
+        return encode(_PPRFRecord(levels, tuple(depths), tuple(secrets)))
 
     @classmethod
     def decode(cls, suite: CipherSuite, data: bytes) -> PPRF:
@@ -124,20 +123,20 @@ class PPRF:
         """
         record = decode(_PPRFRecord, data)
         levels = record.kept_levels
-        if not 0 < levels <= 8 * suite.hash_size:
-            raise CodecError("the number of kept levels does not fit the suite")
+        if not 0 < levels <= 8 * suite.hash_size or len(record.depths) != len(record.secrets):
+            raise CodecError("the number of kept levels does not fit the suite, or that of depths that of secrets")
         nodes: dict[int, Secret] = {}
         covered = 0
-        for entry in record.nodes:
-            if entry.depth > levels or covered % (1 << levels - entry.depth):
+        for depth, secret in zip(record.depths, record.secrets, strict=True):
+            if depth > levels or covered % (1 << levels - depth):
                 raise CodecError("a node does not begin where the one before it ends")
-            if entry.secret:
-                if len(entry.secret) != suite.hash_size:
+            if secret:
+                if len(secret) != suite.hash_size:
                     raise CodecError("a node's secret does not fit the suite")
-                nodes[covered >> levels - entry.depth | 1 << entry.depth] = Secret(entry.secret)
-            elif entry.depth != levels:
+                nodes[covered >> levels - depth | 1 << depth] = Secret(secret)
+            elif depth != levels:
                 raise CodecError("only a node of the lowest kept level is used up by itself")
-            covered += 1 << levels - entry.depth
+            covered += 1 << levels - depth
             if covered > 1 << levels:
                 break
         if covered != 1 << levels:

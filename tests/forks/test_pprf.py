@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dmls.errors import CodecError, InvalidCommitError, PuncturedError, UsageError
 from dmls.forks.aad import KeySchedule
 from dmls.forks.pprf import PPRF, PPRF_RULE, init_secret_rule
+from dmls.mls.codec import encode_as, opaque, uint16, vector
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.schedule.key_schedule import RFC9420_RULE
@@ -21,6 +22,12 @@ KEY = bytes(range(32))
 inputs = st.binary(min_size=32, max_size=32)
 near_inputs = st.tuples(st.binary(min_size=1, max_size=1), st.sampled_from([b"\x00" * 31, b"\xff" * 31])).map(b"".join)
 """Inputs that share long beginnings."""
+
+
+def frontier(levels: int, depths: list[int], secrets: list[bytes] | None = None) -> bytes:
+    """The encoding of a function with nodes of these depths, from left to right."""
+    held = [KEY] * len(depths) if secrets is None else secrets
+    return levels.to_bytes(2, "big") + encode_as(vector[uint16], tuple(depths)) + encode_as(vector[opaque], tuple(held))
 
 
 def plain_path(suite: CipherSuite, key: bytes, value: bytes) -> list[bytes]:
@@ -138,17 +145,21 @@ def test_a_state_of_another_hash_size_is_refused() -> None:
 @pytest.mark.parametrize(
     "damaged",
     [
-        b"\x00\x40\x00",  # covers nothing
-        b"\x00\x00\x23\x00\x00\x20" + KEY,  # no levels
-        b"\x01\x01\x23\x00\x00\x20" + KEY,  # more levels than the suite has
-        b"\x00\x40\x40\x46" + (b"\x00\x00\x20" + KEY) * 2,  # covers everything twice
-        b"\x00\x40\x23\x00\x01\x20" + KEY,  # covers half
-        b"\x00\x40\x03\x00\x00\x00",  # all used up at once
-        b"\x00\x40\x23\x00\x41\x20" + KEY,  # deeper than the kept levels
-        b"\x00\x40\x40\x69" + b"".join(b"\x00" + depth + b"\x20" + KEY for depth in (b"\x02", b"\x01", b"\x02")),  # misplaced
+        frontier(64, []),  # covers nothing
+        frontier(0, [0]),  # no levels
+        frontier(257, [0]),  # more levels than the suite has
+        frontier(64, [0, 0]),  # covers everything twice
+        frontier(64, [1]),  # covers half
+        frontier(64, [0], [b""]),  # all used up at once
+        frontier(64, [65]),  # deeper than the kept levels
+        frontier(64, [2, 1, 2]),  # misplaced
+        frontier(64, [1, 1], [KEY]),  # a secret is missing
+        frontier(64, [0], [KEY, KEY]),  # and one too many
+        frontier(64, [0], [KEY[1:]]),  # of a wrong length
     ],
 )
 def test_nodes_that_do_not_cover_every_input_once_are_refused(damaged: bytes) -> None:
+    PPRF.decode(SUITE, frontier(64, [2, 2, 1]))
     with pytest.raises(CodecError):
         PPRF.decode(SUITE, damaged)
 
