@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Final
 
 from immutables import Map
 
 from dmls.errors import InvalidCommitError, NotFoundError, UsageError
+from dmls.forks.ancestry import EMPTY_ANCESTRY, Ancestry
 from dmls.forks.nodes import VIRTUAL_ROOT, Device, Node, Vote
 from dmls.ids import CommitRef
 
@@ -35,6 +37,14 @@ class EpochGraph:
     """Nodes by their author, sorted."""
     _removals: Map[Device, tuple[CommitRef, ...]]
     """Nodes that remove a device other than their author, by that device, sorted."""
+    _resolvers: Map[CommitRef, tuple[CommitRef, ...]]
+    """Nodes that resolve a node, by that node, which need not be known, sorted."""
+    _contents: Map[bytes, tuple[CommitRef, ...]]
+    """Nodes by their content_hash, sorted."""
+    gone: Map[Device, bool]
+    """Devices that a device of their user's server has removed for good, on any branch."""
+    ancestry: Ancestry = field(compare=False)
+    """The same tree, for questions about far relatives."""
 
     @classmethod
     def build(cls, nodes: Iterable[Node]) -> EpochGraph:
@@ -79,9 +89,13 @@ class EpochGraph:
             # An anchor's parent has come: all below is hung up again.
             return EpochGraph.build([*self._nodes.values(), node])
         parent = node.parent_ref if node.parent_ref in self._nodes else VIRTUAL_ROOT
-        removals = self._removals.mutate()
-        for device in node.removes_others:
+        removals, resolvers, gone = self._removals.mutate(), self._resolvers.mutate(), self.gone.mutate()
+        for device in frozenset(node.removes_others):
             removals[device] = _with(removals.get(device, ()), ref)
+            if node.logout and device.server == node.author.server:
+                gone[device] = True
+        for side_head in frozenset(node.resolves):
+            resolvers[side_head] = _with(resolvers.get(side_head, ()), ref)
         return EpochGraph(
             self._nodes.set(ref, node),
             self._children.set(parent, _with(self.children(parent), ref)),
@@ -89,6 +103,10 @@ class EpochGraph:
             (self._tips.delete(parent) if parent in self._tips else self._tips).set(ref, True),
             self._authored.set(node.author, _with(self.authored(node.author), ref)),
             removals.finish(),
+            resolvers.finish(),
+            self._contents.set(node.content_hash, _with(self._contents.get(node.content_hash, ()), ref)),
+            gone.finish(),
+            self.ancestry.add(ref, parent),
         )
 
     def replace(self, node: Node) -> EpochGraph:
@@ -100,8 +118,19 @@ class EpochGraph:
         """
         if not self.node(node.commit_ref).says_the_same(node):
             raise UsageError("what a commit says cannot be corrected")
-        nodes = self._nodes.set(node.commit_ref, node)
-        return EpochGraph(nodes, self._children, self._origins, self._tips, self._authored, self._removals)
+        return replace(self, _nodes=self._nodes.set(node.commit_ref, node))
+
+    def drop(self, ref: CommitRef) -> EpochGraph:
+        """Return the graph without a node.
+
+        Raises:
+            UsageError: the node has children.
+            NotFoundError: it is not present.
+        """
+        self.node(ref)
+        if self.children(ref):
+            raise UsageError("a node with children stays")
+        return EpochGraph.build(node for node in self._nodes.values() if node.commit_ref != ref)
 
     def __contains__(self, ref: object) -> bool:
         return ref in self._nodes
@@ -179,7 +208,19 @@ class EpochGraph:
         Raises:
             NotFoundError: the node is not present.
         """
-        return ancestor == VIRTUAL_ROOT or ancestor in self.path_up(ref)
+        if ref != VIRTUAL_ROOT:
+            self.node(ref)
+        return ancestor in self.ancestry and self.ancestry.is_ancestor(ancestor, ref)
+
+    def joint(self, one: CommitRef, other: CommitRef) -> CommitRef:
+        """Return the last node that is above or equal to both, which may be `VIRTUAL_ROOT`.
+
+        Raises:
+            NotFoundError: a node is not present.
+        """
+        for ref in (one, other):
+            self.node(ref)
+        return self.ancestry.joint(one, other)
 
     def subtree(self, ref: CommitRef) -> Iterator[CommitRef]:
         """Go over a node and all below it, each after its parent."""
@@ -210,14 +251,28 @@ class EpochGraph:
         """Return each device that another has removed on any branch, with the nodes that did, sorted."""
         return self._removals
 
+    def resolvers(self, ref: CommitRef) -> tuple[CommitRef, ...]:
+        """Return the nodes that resolve a node, sorted."""
+        return self._resolvers.get(ref, ())
+
+    def twins(self, ref: CommitRef) -> tuple[CommitRef, ...]:
+        """Return a node and its siblings that differ from it at most in signature and tags, sorted.
+
+        Raises:
+            NotFoundError: the node is not present.
+        """
+        node = self.node(ref)
+        alike = self._contents[node.content_hash]
+        return tuple(other for other in alike if self.node(other).parent_ref == node.parent_ref) if len(alike) > 1 else alike
+
     def branch(self, head: CommitRef, side_head: CommitRef) -> tuple[CommitRef, ...]:
         """Return the nodes above a side head that are not on the head's chain, from the fork down to the side head.
 
         Raises:
             NotFoundError: a node is not present.
         """
-        chain = frozenset(self.path_up(head))
-        return tuple(ref for ref in self.path_up(side_head) if ref not in chain)[::-1]
+        fork = self.joint(head, side_head)
+        return tuple(takewhile(lambda ref: ref != fork, self.path_up(side_head)))[::-1]
 
     def fork_points(self) -> tuple[CommitRef, ...]:
         """Return the nodes with more than one child, sorted; `VIRTUAL_ROOT` among them where a room has two beginnings."""
@@ -239,5 +294,5 @@ def _next_origins(origins: Map[Device, CommitRef], node: Node) -> Map[Device, Co
     return changed.finish()
 
 
-EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map(), Map(), Map(), Map())
+EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), EMPTY_ANCESTRY)
 """The graph of a room without a group."""
