@@ -36,6 +36,7 @@ from dmls.engine.state import HeldEpoch, NodeEntry, ParkedEvent, Plaintext, Room
 from dmls.errors import CodecError
 from dmls.forks.graph import Device, EpochGraph, Node, Vote
 from dmls.forks.reconcile import DeviceList
+from dmls.forks.tally import Tally
 from dmls.ids import CommitRef, EventId, RoomId, UserId
 from dmls.matrix.encoding import parse_json_object
 from dmls.matrix.events import RoomEvent
@@ -196,9 +197,10 @@ def _load_group(state: RoomState, tables: Mapping[str, Mapping[bytes, bytes]]) -
         held = decode_state(record.state, rule_of(entries[CommitRef(ref)].group), load)
         epochs[CommitRef(ref)] = HeldEpoch(held, record.succeeded_at_ms)
     votes = {key: _load_vote(value) for key, value in tables[Table.VOTE].items()}
+    graph = EpochGraph.build(entry.node for entry in entries.values())
     return replace(
         state,
-        graph=EpochGraph.build(entry.node for entry in entries.values()),
+        tally=Tally.build(graph, (tracked.vote for tracked in votes.values()), state.membership.joined()),
         entries=Map(entries),
         epochs=Map(epochs),
         votes=Map(votes),

@@ -15,8 +15,8 @@ from dmls.engine.effects import (
     IngestOutcome,
     Table,
 )
-from dmls.engine.nodes import refresh_head
-from dmls.engine.records import put_epoch, put_plaintext, put_vote
+from dmls.engine.nodes import keep_vote, refresh_head
+from dmls.engine.records import put_epoch, put_plaintext
 from dmls.engine.state import Draft, NodeEntry, Plaintext, TrackedVote
 from dmls.errors import DMLSError, InvalidMessageError
 from dmls.forks.aad import VoteTBS, decode_message_aad, verify_vote
@@ -196,10 +196,7 @@ def _count_vote(draft: Draft, event: RoomEvent, body: VoteBody, entry: NodeEntry
     key = hashlib.sha256(leaf.signature_key + body.seq.to_bytes(8, "big") + body.commit_ref).digest()
     is_spent = any(draft.state.membership.is_spent(item) for item in event.auth_events)
     tracked = TrackedVote(Vote(device_of(leaf), body.commit_ref, body.seq, is_spent), event.auth_events)
-    if draft.state.votes.get(key) == tracked:
-        return
-    draft.update(votes=draft.state.votes.set(key, tracked))
-    put_vote(draft, key, tracked)
+    keep_vote(draft, key, tracked)
     refresh_head(draft)
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from dmls.engine.agent import device_of
 from dmls.engine.effects import NoticeKind, Table
-from dmls.engine.records import put_epoch, put_keys, put_node
-from dmls.engine.state import Draft, HeldEpoch, NodeEntry
+from dmls.engine.records import put_epoch, put_keys, put_node, put_vote
+from dmls.engine.state import Draft, HeldEpoch, NodeEntry, TrackedVote
 from dmls.forks.graph import Device
-from dmls.forks.head import compute_head
 from dmls.ids import CommitRef, EpochId, EventId, LeafIndex
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.group.state import GroupState, export_secret
@@ -24,6 +23,7 @@ __all__ = [
     "drop_node",
     "epoch_id",
     "find_leaf",
+    "keep_vote",
     "own_leaves",
     "refresh_head",
 ]
@@ -71,11 +71,11 @@ def own_leaves(draft: Draft, tree: RatchetTree) -> frozenset[LeafIndex]:
 def add_node(draft: Draft, entry: NodeEntry) -> None:
     """Store a valid node and let it count. Its parent is present."""
     state, node = draft.state, entry.node
-    graph = state.graph.add(node)
     seen = state.seen_at_ms.mutate()
     for device in node.adds:
         seen[device] = draft.now_ms
-    draft.update(graph=graph, entries=state.entries.set(node.commit_ref, entry), seen_at_ms=seen.finish())
+    entries = state.entries.set(node.commit_ref, entry)
+    draft.update(tally=state.tally.add(node), entries=entries, seen_at_ms=seen.finish())
     put_node(draft, entry)
     draft.ready.append(node.commit_ref)
 
@@ -94,16 +94,14 @@ def correct_node(draft: Draft, ref: CommitRef, facts: EventFacts) -> None:
     corrected = replace(entry, node=node, auth_events=facts.auth_events)
     if corrected == entry:
         return
-    draft.update(graph=draft.state.graph.replace(node), entries=draft.state.entries.set(ref, corrected))
+    draft.update(tally=draft.state.tally.correct(node), entries=draft.state.entries.set(ref, corrected))
     put_node(draft, corrected)
 
 
 def drop_node(draft: Draft, ref: CommitRef) -> None:
     """Forget an own node whose event was finally refused: nobody else has ever seen it."""
     state = draft.state
-    entries = state.entries.delete(ref)
-    graph = state.graph.build(entry.node for entry in entries.values())
-    draft.update(entries=entries, graph=graph)
+    draft.update(entries=state.entries.delete(ref), tally=state.tally.drop(ref))
     draft.delete(Table.NODE, ref)
     if ref in state.epochs:
         draft.update(epochs=state.epochs.delete(ref))
@@ -119,11 +117,23 @@ def add_epoch(draft: Draft, ref: CommitRef, state: GroupState, private_keys: Map
     draft.ready.append(b"epoch:" + ref)
 
 
-def refresh_head(draft: Draft) -> None:
-    """Compute the head again after a node, a vote or the membership changed (docs/protocol.md, Section 7)."""
+def keep_vote(draft: Draft, key: bytes, tracked: TrackedVote) -> None:
+    """Store a valid vote, or what is now known of it, and let it count."""
     state = draft.state
-    votes = [tracked.vote for tracked in state.votes.values()]
-    head = compute_head(state.graph, votes, state.membership.joined())
+    known = state.votes.get(key)
+    if known == tracked:
+        return
+    tally = state.tally
+    if known is None or known.vote != tracked.vote:
+        tally = (tally if known is None else tally.withdraw(known.vote)).cast(tracked.vote)
+    draft.update(votes=state.votes.set(key, tracked), tally=tally)
+    put_vote(draft, key, tracked)
+
+
+def refresh_head(draft: Draft) -> None:
+    """Go to the head after a node, a vote or the membership changed (docs/protocol.md, Section 7)."""
+    state = draft.state
+    head = state.tally.head()
     if head == state.head:
         return
     switched = state.head is not None and head is not None and not state.graph.is_ancestor(state.head, head)

@@ -27,8 +27,8 @@ from dmls.engine.inputs import (
 )
 from dmls.engine.loading import load_room
 from dmls.engine.messages import read_plaintext
-from dmls.engine.nodes import EventFacts, correct_node, drop_node, refresh_head
-from dmls.engine.records import put_key_package, put_list, put_member_since, put_meta, put_times, put_vote
+from dmls.engine.nodes import EventFacts, correct_node, drop_node, keep_vote, refresh_head
+from dmls.engine.records import put_key_package, put_list, put_member_since, put_meta, put_times
 from dmls.engine.sending import encrypt_event
 from dmls.engine.state import Draft, RoomState, TrackedVote
 from dmls.engine.survey import known_survey
@@ -36,7 +36,7 @@ from dmls.engine.upkeep import act, next_wake_ms, note_dirty, purge
 from dmls.errors import DMLSError
 from dmls.forks.graph import Device
 from dmls.forks.reconcile import DeviceList
-from dmls.ids import KeyPackageRef, RoomId
+from dmls.ids import EventId, KeyPackageRef, RoomId
 from dmls.matrix.membership import RoomMembership
 from dmls.mls.codec import decode
 from dmls.mls.crypto.randomness import Random
@@ -187,22 +187,25 @@ def _set_membership(draft: Draft, membership: RoomMembership) -> None:
     draft.update(membership=membership, member_since_ms=since.finish())
     for user in membership.needs_readmission() - before.needs_readmission():
         draft.notify(NoticeKind.NEEDS_READMISSION, text=user)
-    if membership.spent_joins() != before.spent_joins() or membership.facts != before.facts:
-        _apply_spent_joins(draft)
+    draft.update(tally=draft.state.tally.with_joined(membership.joined()))
+    spent = membership.spent_joins() ^ before.spent_joins()
+    if spent or membership.facts != before.facts:
+        _apply_spent_joins(draft, spent)
     refresh_head(draft)
 
 
-def _apply_spent_joins(draft: Draft) -> None:
+def _apply_spent_joins(draft: Draft, spent: frozenset[EventId]) -> None:
+    """Correct the nodes and votes sent under joins that became spent, and genesis nodes, since the facts may have changed."""
     for ref, entry in draft.state.entries.items():
-        facts = EventFacts(entry.node.event_id, entry.auth_events, entry.node.before_departure)
-        correct_node(draft, ref, facts)
+        if entry.node.is_genesis or not spent.isdisjoint(entry.auth_events):
+            facts = EventFacts(entry.node.event_id, entry.auth_events, entry.node.before_departure)
+            correct_node(draft, ref, facts)
     membership = draft.state.membership
     for key, tracked in draft.state.votes.items():
+        if spent.isdisjoint(tracked.auth_events):
+            continue
         is_spent = any(membership.is_spent(event) for event in tracked.auth_events)
-        if is_spent != tracked.vote.is_spent:
-            corrected = TrackedVote(replace(tracked.vote, is_spent=is_spent), tracked.auth_events)
-            draft.update(votes=draft.state.votes.set(key, corrected))
-            put_vote(draft, key, corrected)
+        keep_vote(draft, key, TrackedVote(replace(tracked.vote, is_spent=is_spent), tracked.auth_events))
 
 
 def _change_room_state(draft: Draft, change: RoomStateChanged) -> None:

@@ -16,7 +16,6 @@ from dmls.engine.state import Draft, HeldEpoch, Plaintext
 from dmls.engine.upkeep import ask_for_key_packages
 from dmls.engine.voting import sign_own_vote
 from dmls.forks.aad import EpochPointer, make_message_aad
-from dmls.forks.head import Tally
 from dmls.ids import LeafIndex
 from dmls.matrix.bodies import Inline, MessageBody, Vote, content_of, encode_payload
 from dmls.matrix.encoding import encode_canonical_json
@@ -145,9 +144,7 @@ def _encrypt(
 
 def _first_vote(draft: Draft, plan: Plan, own: OwnDevice, index: LeafIndex) -> Vote | None:
     """Return the vote that a device's first message in an epoch carries."""
-    state = draft.state
-    tally = Tally(state.graph, [tracked.vote for tracked in state.votes.values()], state.membership.joined())
-    if plan.head in tally.votes.get(own.device, frozenset()):
+    if plan.head in draft.state.tally.vote(own.device):
         return None
     seq, signature = sign_own_vote(draft, index, own, plan.head)
     return Vote(index, seq, signature)

@@ -26,8 +26,9 @@ from dmls.engine.effects import (
     StoreChange,
     Table,
 )
-from dmls.forks.graph import EMPTY_GRAPH, Device, EpochGraph, Node, Vote
+from dmls.forks.graph import Device, EpochGraph, Node, Vote
 from dmls.forks.reconcile import DeviceList
+from dmls.forks.tally import EMPTY_TALLY, Tally
 from dmls.ids import CommitRef, EventId, KeyPackageRef, RoomId, UserId
 from dmls.matrix.events import RoomEvent
 from dmls.matrix.membership import RoomMembership
@@ -124,7 +125,7 @@ class RoomState:
     membership: RoomMembership = field(default_factory=RoomMembership)
     state_version: int = 0
     lists: Map[UserId, DeviceList] = Map()
-    graph: EpochGraph = EMPTY_GRAPH
+    tally: Tally = EMPTY_TALLY
     entries: Map[CommitRef, NodeEntry] = Map()
     epochs: Map[CommitRef, HeldEpoch] = Map()
     expired: Map[CommitRef, bool] = Map()
@@ -160,6 +161,11 @@ class RoomState:
     look_again_ms: int | None = 0
     """When secrets may next be due for deletion, in milliseconds; at once after a restart, None while nothing is retained."""
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
+
+    @property
+    def graph(self) -> EpochGraph:
+        """All valid nodes."""
+        return self.tally.graph
 
 
 @dataclass

@@ -16,7 +16,6 @@ from dmls.engine.survey import survey
 from dmls.engine.voting import send_vote
 from dmls.forks.aad import read_params
 from dmls.forks.graph import Device
-from dmls.forks.head import Tally
 from dmls.forks.retention import RetainedEpoch, expired_epochs
 from dmls.ids import CommitRef
 from dmls.mls.group.keyring import keys_in_use
@@ -144,13 +143,13 @@ def _vote_if_due(draft: Draft, plan: Plan) -> bool:
     if plan.held is None:
         return False
     state = draft.state
-    chain = frozenset(state.graph.path_up(plan.head))
-    tally = Tally(state.graph, [tracked.vote for tracked in state.votes.values()], state.membership.joined())
     voted = False
-    for device, targets in tally.votes.items():
-        own = state.agent.devices.get(device)
-        index = None if own is None else find_leaf(plan.entry.group.tree, device)
-        if own is None or index not in plan.held.state.own_leaves or not targets or targets & chain:
+    for device, own in state.agent.devices.items():
+        targets = state.tally.vote(device)
+        if not targets or any(state.graph.is_ancestor(ref, plan.head) for ref in targets):
+            continue
+        index = find_leaf(plan.entry.group.tree, device)
+        if index is None or index not in plan.held.state.own_leaves:
             continue
         if draft.state.pending_votes.get(device) != plan.head:
             send_vote(draft, index, own, plan.head)
@@ -168,7 +167,7 @@ def purge(draft: Draft) -> int | None:
     params = read_params(entry.group.context.extensions)
     expiry = expired_epochs(
         state.graph,
-        Tally(state.graph, [tracked.vote for tracked in state.votes.values()], state.membership.joined()),
+        state.tally,
         state.head,
         tuple(devices_of(entry.group.tree).values()),
         [_retained(draft, ref, held) for ref, held in state.epochs.items()],

@@ -25,9 +25,7 @@ def take_vote_seq(draft: Draft) -> int:
     """
     state = draft.state
     own = state.agent.devices
-    used = [tracked.vote.vote_seq for tracked in state.votes.values() if tracked.vote.device in own]
-    used += [entry.node.vote_seq for entry in state.entries.values() if entry.node.author in own]
-    seq = max([state.vote_seq, *used]) + 1
+    seq = max([state.vote_seq, *(state.tally.last_seq(device) for device in own)]) + 1
     if seq >= 1 << 63:
         raise LimitError("no vote_seq is left: the device needs a new key")
     draft.update(vote_seq=seq)

@@ -1,8 +1,8 @@
 """Who is above whom in a growing tree, without walking it.
 
-The tree is cut into *strands*: the first child to come continues the strand of its parent, every further one begins a strand of its
-own that hangs on the parent. A question about two nodes then costs as many steps as strands lie between them, however many nodes
-these have. How the tree is cut depends on the order in which nodes came, the answers do not.
+The tree is cut into *strands*: the first child to come continues the strand of its parent, every further one begins a strand that
+hangs on the parent. A question about two nodes then costs as many steps as strands lie between them, however many nodes these
+have. How the tree is cut depends on the order in which nodes came, the answers do not.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["EMPTY_ANCESTRY", "Ancestry", "Marks", "Place", "Shift", "Sums", "add
 
 
 class Place(NamedTuple):
-    """Where a node is: its strand, and its index in it from 1; the virtual root has index 0 of strand 0."""
+    """Where a node is: its strand, and its index there from 1; the virtual root has index 0 of strand 0."""
 
     strand: int
-    index: int
+    at: int
 
 
 Sums = Map[Place, int]
@@ -70,10 +70,10 @@ class Marks:
     def add(self, place: Place) -> Marks:
         """Return the marks with one node more."""
         indexes = self._indexes.get(place.strand, ())
-        at = bisect_left(indexes, place.index)
-        if indexes[at : at + 1] == (place.index,):
+        at = bisect_left(indexes, place.at)
+        if indexes[at : at + 1] == (place.at,):
             return self
-        return Marks(self._indexes.set(place.strand, (*indexes[:at], place.index, *indexes[at:])))
+        return Marks(self._indexes.set(place.strand, (*indexes[:at], place.at, *indexes[at:])))
 
     def between(self, strand: int, above: int, last: int) -> tuple[int, ...]:
         """Return the marked indexes of a strand that are greater than `above` and not greater than `last`."""
@@ -111,12 +111,12 @@ class Ancestry:
         above = self._places[parent]
         strand = self._strands[above.strand]
         forks = self.forks
-        if above.index == strand.length:
-            place = Place(above.strand, above.index + 1)
-            strands = self._strands.set(place.strand, strand._replace(length=place.index))
+        if above.at == strand.length:
+            place = Place(above.strand, above.at + 1)
+            strands = self._strands.set(place.strand, strand._replace(length=place.at))
         else:
             place = Place(len(self._strands), 1)
-            hung = _Strand(above, strand.level + 1, strand.depth + above.index, 1)
+            hung = _Strand(above, strand.level + 1, strand.depth + above.at, 1)
             strands = self._strands.set(place.strand, hung)
             forks = forks.add(above)
         return Ancestry(self._places.set(ref, place), self._refs.set(place, ref), strands, forks)
@@ -134,9 +134,7 @@ class Ancestry:
 
     def above(self, place: Place) -> Place:
         """Return the place of the parent of the node at a place, which is not the virtual root."""
-        return (
-            Place(place.strand, place.index - 1) if place.index > 1 or not place.strand else self._strands[place.strand].hung_on
-        )
+        return Place(place.strand, place.at - 1) if place.at > 1 or not place.strand else self._strands[place.strand].hung_on
 
     def length(self, strand: int) -> int:
         """Return the last index of a strand."""
@@ -154,7 +152,7 @@ class Ancestry:
         place = self._places[ref]
         while self._strands[place.strand].level > level:
             place = self._strands[place.strand].hung_on
-        return place.strand == top and place.index >= index
+        return place.strand == top and place.at >= index
 
     def joint(self, one: CommitRef, other: CommitRef) -> CommitRef:
         """Return the last node that is above or equal to both, which may be `VIRTUAL_ROOT`."""
@@ -186,7 +184,7 @@ class Ancestry:
                 heappush(waiting, (-self._strands[up.strand].level, up.strand))
             for side, is_reached in ((old, shift.before), (new, shift.after)):
                 if is_reached:
-                    side[up.strand] = max(side.get(up.strand, 0), up.index)
+                    side[up.strand] = max(side.get(up.strand, 0), up.at)
             if old.get(up.strand, 0) != new.get(up.strand, 0):
                 differing.add(up.strand)
             else:

@@ -11,8 +11,8 @@ from hashlib import sha256
 from itertools import takewhile
 from typing import Final
 
+from dmls.forks.count import is_author_joined
 from dmls.forks.graph import Device, EpochGraph, Node
-from dmls.forks.head import is_author_joined
 from dmls.forks.reconcile import LeafRemoval, RemovalReason, Situation, leaves_to_remove
 from dmls.ids import CommitRef, ServerName, UserId
 

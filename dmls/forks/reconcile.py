@@ -12,8 +12,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
+from dmls.forks.count import is_author_joined
 from dmls.forks.graph import Device, EpochGraph
-from dmls.forks.head import is_author_joined
 from dmls.ids import CommitRef, LeafIndex, UserId
 
 __all__ = [

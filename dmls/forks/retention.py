@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dmls.forks.graph import Device, EpochGraph
-from dmls.forks.head import Tally
+from dmls.forks.tally import Tally
 from dmls.ids import CommitRef
 
 __all__ = ["MAX_RIVAL_HEADS", "Expiry", "RetainedEpoch", "expired_epochs"]

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from dmls.forks.head import Tally, compute_head, supporters
+from dmls.forks.tally import Tally
 from dmls.ids import UserId
 from tests.support.epoch_graphs import Story, make_device, ref_of
 
@@ -350,13 +350,13 @@ def test_without_one_the_genesis_with_more_supporters_goes_first() -> None:
 def test_failed_nodes_are_left_out_on_request() -> None:
     story = room().commit("a", "p", by="alice/1@hs1").vote("carol/1@hs1", "a").commit("b", "p", by="bob/1@hs2")
     assert story.head == "a"
-    assert compute_head(story.graph, story.votes, story.joined, without=[ref_of("a")]) == ref_of("b")
-    assert compute_head(story.graph, story.votes, story.joined, without=[ref_of("a"), ref_of("b")]) == ref_of("p")
+    assert story.tally.head(without=[ref_of("a")]) == ref_of("b")
+    assert story.tally.head(without=[ref_of("a"), ref_of("b")]) == ref_of("p")
 
 
 def test_supporters_are_told() -> None:
     story = room().commit("a", "p", by="alice/1@hs1").vote("bob/1@hs2", "a")
-    assert supporters(story.graph, story.votes, story.joined, ref_of("a")) == {"@alice:hs1", "@bob:hs2"}
-    tally = Tally(story.graph, story.votes, [UserId("@bob:hs2")])
+    assert story.tally.supporters(ref_of("a")) == {"@alice:hs1", "@bob:hs2"}
+    tally = Tally.build(story.graph, story.votes, [UserId("@bob:hs2")])
     assert tally.support(ref_of("a")) == tally.support(ref_of("g")) == 1
     assert tally.support(ref_of("unknown")) == 0

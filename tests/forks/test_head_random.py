@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmls.forks.count import is_author_in_standing
 from dmls.forks.graph import VIRTUAL_ROOT, Device, EpochGraph, Node, Vote
-from dmls.forks.head import Tally, compute_head, is_author_in_standing
+from dmls.forks.tally import Tally
 from dmls.ids import CommitRef, DeviceId, EventId, UserId
-from tests.support.epoch_graphs import Story, arrive, make_device, naive_room, random_room, ref_of
+from tests.support.epoch_graphs import Story, arrive, compute_head, make_device, naive_room, random_room, ref_of
 
 seeds = st.integers(0, 2**64 - 1)
 
@@ -41,7 +42,7 @@ def test_both_implementations_agree_on_larger_graphs(rng: random.Random) -> None
 
 def test_both_implementations_agree_on_supporters_and_on_what_counts(rng: random.Random) -> None:
     for nodes, votes, joined in rooms(rng, 500, 9):
-        naive, tally = naive_room(nodes, votes, joined), Tally(arrive(nodes), votes, joined)
+        naive, tally = naive_room(nodes, votes, joined), Tally.build(arrive(nodes), votes, joined)
         for ref, fact in naive.facts.items():
             assert tally.supporters(CommitRef(ref)) == naive.supporters(fact)
             assert tally.support(CommitRef(ref)) == len(naive.supporters(fact))
@@ -177,7 +178,7 @@ def test_one_user_moves_no_head_that_two_others_vote_for(attempt: int) -> None:
 @given(seed=seeds, size=st.integers(1, 15))
 def test_the_head_is_reached_over_nodes_that_count_and_has_no_child_that_does(seed: int, size: int) -> None:
     nodes, votes, joined = random_room(random.Random(seed), size)
-    tally, graph = Tally(arrive(nodes), votes, joined), arrive(nodes)
+    tally, graph = Tally.build(arrive(nodes), votes, joined), arrive(nodes)
     head = tally.head()
     chain = graph.chain(head if head is not None else VIRTUAL_ROOT)
     assert all(tally.counts(ref) for ref in chain)

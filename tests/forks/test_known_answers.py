@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 
 from dmls.errors import DMLSError
 from dmls.forks.graph import EpochGraph
-from dmls.forks.head import compute_head, supporters
+from dmls.forks.tally import Tally
 from tests.support import plain_dmls as plain
 from tests.support.epoch_graphs import naive_room
 from tests.support.known_answers.files import FILES, FOLDER, make_file, read_file
@@ -219,8 +219,9 @@ def test_both_implementations_of_the_rule_find_the_head(case: dict[str, Any]) ->
     wanted = {item["name"]: bytes.fromhex(item["commit_ref"]) for item in case["nodes"]}
     assert naive_room(nodes, votes, joined).head() == wanted[case["head"]]
     graph = EpochGraph.build(nodes)
-    assert compute_head(graph, votes, joined) == wanted[case["head"]]
-    found = {item.event_id[1:]: len(supporters(graph, votes, joined, item.commit_ref)) for item in nodes}
+    tally = Tally.build(graph, votes, joined)
+    assert tally.head() == wanted[case["head"]]
+    found = {item.event_id[1:]: len(tally.supporters(item.commit_ref)) for item in nodes}
     assert found == case["supporters"]
 
 

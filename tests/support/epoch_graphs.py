@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
 from dmls.forks.graph import EMPTY_GRAPH, VIRTUAL_ROOT, Device, EpochGraph, Node, Vote
-from dmls.forks.head import Tally, compute_head
+from dmls.forks.tally import Tally
 from dmls.ids import CommitRef, DeviceId, EventId, UserId
 from tests.support.naive_head import Ballot, Fact, NaiveRoom
 
-__all__ = ["Story", "arrive", "make_device", "naive_room", "random_room", "ref_of"]
+__all__ = ["Story", "arrive", "compute_head", "make_device", "naive_room", "random_room", "ref_of"]
 
 
 def ref_of(name: str) -> CommitRef:
@@ -79,12 +79,12 @@ class Story:
 
     @property
     def head(self) -> str | None:
-        ref = compute_head(self.graph, self.votes, self.joined)
+        ref = self.tally.head()
         return None if ref is None else self._names[ref]
 
     @property
     def tally(self) -> Tally:
-        return Tally(self.graph, self.votes, self.joined)
+        return Tally.build(self.graph, self.votes, self.joined)
 
     def supporters(self, name: str) -> set[str]:
         return {user.partition(":")[0][1:] for user in self.tally.supporters(ref_of(name))}
@@ -95,6 +95,13 @@ class Story:
     def _next_seq(self, device: Device) -> int:
         self._seqs[device] = self._seqs.get(device, 0) + 1
         return self._seqs[device]
+
+
+def compute_head(
+    graph: EpochGraph, votes: Iterable[Vote], joined: Iterable[UserId], without: Collection[CommitRef] = ()
+) -> CommitRef | None:
+    """Return the head of a graph, counted from scratch."""
+    return Tally.build(graph, votes, joined).head(without)
 
 
 def arrive(nodes: Sequence[Node]) -> EpochGraph:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dmls.forks.aad import decode_commit_aad
-from dmls.forks.head import supporters
+from dmls.forks.tally import Tally
 from dmls.ids import CommitRef
 from dmls.matrix.bodies import CommitBody, Inline, encode_payload, parse_body
 from dmls.mls.codec import decode, encode
@@ -203,9 +203,7 @@ _END = (
 def _picture(room: WorkedFork) -> str:
     state = next(iter(room.homes.values())).engine.state
     members = {ref: entry.group.tree.member_count for ref, entry in state.entries.items()}
-    votes = [tracked.vote for tracked in state.votes.values()]
-    joined = state.membership.joined()
-    return to_mermaid(describe(ROOM, state.graph, votes, joined, state.head, members, state.epochs, state.expired)).rstrip()
+    return to_mermaid(describe(ROOM, state.tally, state.head, members, state.epochs, state.expired)).rstrip()
 
 
 def _what(room: WorkedFork, event_id: str) -> str:
@@ -235,10 +233,11 @@ def _heads(room: WorkedFork) -> Iterator[str]:
     state = next(iter(room.homes.values())).engine.state
     votes = [tracked.vote for tracked in state.votes.values() if tracked.vote.commit_ref in fork]
     when_whole = state.graph.build(entry.node for entry in state.entries.values() if not entry.node.resolves)
+    tally = Tally.build(when_whole, votes, state.membership.joined())
     yield "When the link is whole, both servers know two children of one parent. Section 7, step 5 gives their supporters:"
     yield ""
     for ref in fork:
-        names = sorted(supporters(when_whole, votes, state.membership.joined(), ref))
+        names = sorted(tally.supporters(ref))
         event_id = state.entries[ref].node.event_id
         yield f"- `{ref.hex()[:8]}` (`{event_id}`): {', '.join(f'`{name}`' for name in names)}"
     yield ""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dmls.errors import LimitError, UnsupportedError
 from dmls.forks.graph import VIRTUAL_ROOT, Device, EpochGraph, Node
+from dmls.forks.tally import Tally
 from dmls.ids import CommitRef, DeviceId, EventId, RoomId, UserId
 from dmls.tools.pictures.description import Kind, LinkKind, Picture, Secrets, Standing, describe, legible
 from dmls.tools.pictures.dot import to_dot
@@ -56,9 +57,7 @@ def picture_of(story: Story, newest: int | None = None) -> Picture:
     head = story.head
     return describe(
         RoomId("!room:hs1"),
-        story.graph,
-        story.votes,
-        story.joined,
+        story.tally,
         None if head is None else ref_of(head),
         members,
         refs("d", "e", "x"),
@@ -86,7 +85,7 @@ def hostile_picture(texts: Iterable[str] = HOSTILE) -> Picture:
         )
         nodes.append(replace(made, adds=(device,), removes=(replace(device, signature_key=b"other"),)) if nodes else made)
     graph = EpochGraph.build(nodes)
-    return describe(RoomId("".join(texts)[:60]), graph, [], (), nodes[-1].commit_ref, {}, (), ())
+    return describe(RoomId("".join(texts)[:60]), Tally.build(graph), nodes[-1].commit_ref, {}, (), ())
 
 
 # What is shown

@@ -11,7 +11,6 @@ from dmls.engine.planning import Plan, make_plan
 from dmls.engine.state import NodeEntry, RoomState
 from dmls.forks.aad import KeySchedule, read_params
 from dmls.forks.graph import Node
-from dmls.forks.head import Tally
 from dmls.forks.reconcile import finally_gone
 from dmls.ids import CommitRef, RoomId
 from dmls.matrix.bodies import ALGORITHM
@@ -48,12 +47,6 @@ class _View:
     def plan(self) -> Plan | None:
         """What the group is about to do; None before its genesis."""
         return make_plan(self.state, self.now_ms)
-
-    @cached_property
-    def tally(self) -> Tally:
-        """The votes that count."""
-        votes = [tracked.vote for tracked in self.state.votes.values()]
-        return Tally(self.state.graph, votes, self.state.membership.joined())
 
     @cached_property
     def chain(self) -> frozenset[CommitRef]:
@@ -168,7 +161,7 @@ def _head(view: _View, ref: CommitRef) -> room_pb2.GroupHead:
         event_id=entry.node.event_id,
         cipher_suite=entry.group.suite.id,
         author=device_ref(entry.node.author),
-        supporters=view.tally.support(ref),
+        supporters=view.state.tally.support(ref),
         holds_secrets=ref in state.epochs,
         resolved=ref in view.resolved,
     )
@@ -250,8 +243,8 @@ def _node(view: _View, node: Node) -> room_pb2.EpochNode:
         external=node.is_external,
         state=_node_state(state, ref),
         on_head_chain=ref in view.chain,
-        counts=view.tally.counts(ref),
-        supporters=view.tally.support(ref),
+        counts=view.state.tally.counts(ref),
+        supporters=view.state.tally.support(ref),
         added=map(device_ref, node.adds),
         removed=map(device_ref, node.removes),
     )
@@ -277,7 +270,7 @@ def _votes(view: _View) -> list[room_pb2.EpochVote]:
     nodes = (entry.node for entry in state.entries.values())
     cast += [(node.author, node.vote_seq, node.commit_ref) for node in nodes if not node.is_external]
     last = {device: (seq, ref) for device, seq, ref in sorted(cast)}
-    counted = view.tally.votes
+    counted = view.state.tally.votes
     return [
         room_pb2.EpochVote(device=device_ref(device), commit_ref=ref, vote_seq=seq, counts=ref in counted.get(device, ()))
         for device, (seq, ref) in last.items()

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dmls.engine.agent import devices_of
-from dmls.forks.graph import VIRTUAL_ROOT, Device, EpochGraph, Node, Vote
-from dmls.forks.head import Tally
-from dmls.ids import CommitRef, RoomId, UserId
+from dmls.forks.graph import VIRTUAL_ROOT, Device, EpochGraph, Node
+from dmls.forks.tally import Tally
+from dmls.ids import CommitRef, RoomId
 from dmls.rooms.public import PublicRoom
 
 __all__ = ["Box", "Kind", "Link", "LinkKind", "Picture", "Secrets", "Standing", "describe", "describe_room", "legible"]
@@ -106,16 +106,12 @@ def describe_room(room: PublicRoom, newest: int | None = None) -> Picture:
     """Describe the epoch graph of a room; `newest`: only so many epochs, those with the greatest numbers, and the head."""
     state = room.state
     members = {ref: len(devices_of(entry.group.tree)) for ref, entry in state.entries.items()}
-    votes = [tracked.vote for tracked in state.votes.values()]
-    joined = state.membership.joined()
-    return describe(state.room_id, state.graph, votes, joined, state.head, members, room.held, state.expired, newest=newest)
+    return describe(state.room_id, state.tally, state.head, members, room.held, state.expired, newest=newest)
 
 
 def describe(
     room_id: RoomId,
-    graph: EpochGraph,
-    votes: Iterable[Vote],
-    joined: Collection[UserId],
+    tally: Tally,
     head: CommitRef | None,
     members: Mapping[CommitRef, int],
     held: Collection[CommitRef],
@@ -127,19 +123,17 @@ def describe(
 
     Args:
         room_id: the title.
-        graph: all valid nodes known.
-        votes: all valid votes known.
-        joined: J, the users joined in the room.
+        tally: the graph and the votes in it.
         head: the head, if there is one.
         members: how many devices an epoch has.
         held: epochs whose secrets are held.
         expired: epochs whose secrets were held and are deleted.
         newest: see `describe_room`.
     """
+    graph = tally.graph
     shown = _order(graph, _select(graph, head, newest))
     names = {ref: f"n{number}" for number, ref in enumerate(shown)}
     chain = frozenset(graph.chain(head)) if head is not None else frozenset()
-    tally = Tally(graph, votes, joined)
     boxes: list[Box] = []
     links: list[Link] = []
     for ref in shown:

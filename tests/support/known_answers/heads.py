@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dmls.forks.graph import VIRTUAL_ROOT, Device, EpochGraph, Node, Vote
-from dmls.forks.head import compute_head
 from dmls.ids import CommitRef, DeviceId, EventId, UserId
 from tests.support.epoch_graphs import Story, ref_of
 from tests.support.plain_dmls import tie_hash
@@ -213,7 +212,7 @@ def _tie() -> dict[str, Any]:
         names[name] = story.commit(name, "g", by=f"{name}/1@{server}")
     order: list[CommitRef] = []
     while len(order) < len(users):
-        head = compute_head(story.graph, story.votes, story.joined, order)
+        head = story.tally.head(without=order)
         assert head is not None
         order.append(head)
     return {"room": _write("", story, story.names(order)[0]), "order": story.names(order)}
