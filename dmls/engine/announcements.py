@@ -71,14 +71,13 @@ def emit_commit(
     emit(draft, own.device, body, node.commit_ref)
 
 
-def emit_welcome(draft: Draft, own: OwnDevice, device: Device, ref: CommitRef, welcome: Welcome | None) -> None:
-    """Send a Welcome to a device that the commit `ref` adds; the commit's event carries it too."""
-    if welcome is None:
-        return
+def emit_welcome(draft: Draft, own: OwnDevice, devices: Sequence[Device], ref: CommitRef, welcome: Welcome) -> None:
+    """Send the Welcome to the devices that the commit `ref` adds; the commit's event carries it too."""
     server = draft.state.agent.server_name
     body = WelcomeBody(draft.state.room_id, Inline(encode_message(welcome)), ref)
     spilled, blobs = spill(body, lambda digest: f"mxc://{server}/dmls-{digest.hex()}")
     for blob in blobs:
         draft.send(BlobToUpload(blob.uri, blob.sha256, blob.data))
     content = encode_canonical_json(content_of(spilled))
-    draft.send(ToDeviceToSend(own.device.user_id, device.user_id, device.device_id, content))
+    for device in devices:
+        draft.send(ToDeviceToSend(own.device.user_id, device.user_id, device.device_id, content))

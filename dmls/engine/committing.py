@@ -189,8 +189,8 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
     emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, plan.survey.side_heads)
     for device in additions:
         _forget_key_package(draft, device)
-    for device in foreign:
-        emit_welcome(draft, own, device, ref, staged.welcome)
+    if foreign and staged.welcome is not None:
+        emit_welcome(draft, own, foreign, ref, staged.welcome)
     refresh_head(draft)
     return ref
 
