@@ -41,7 +41,7 @@ def _fields_of(kind: str) -> set[str]:
     for row in rows:
         current = row[0] or current
         if current == kind:
-            found.add(row[1])
+            found.add(re.split(r"[.\[]", row[1])[0])
     return found
 
 

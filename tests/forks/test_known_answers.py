@@ -13,6 +13,7 @@ from dmls.errors import DMLSError
 from dmls.forks.graph import EpochGraph
 from dmls.forks.tally import Tally
 from tests.support import plain_dmls as plain
+from tests.support import plain_events
 from tests.support.epoch_graphs import naive_room
 from tests.support.known_answers.files import FILES, FOLDER, make_file, read_file
 from tests.support.known_answers.heads import read_case
@@ -133,6 +134,19 @@ def test_an_encoding_that_is_not_one_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(DMLSError) as caught:
         decoders()[case["struct"]](bytes.fromhex(case["encoded"]))
     assert caught.value.reason == case["reason"]
+
+
+# Events
+
+
+@pytest.mark.parametrize("case", read_file("events"), ids=lambda case: str(case["why"]))
+def test_an_event_is_read_as_the_table_of_the_page_says(case: dict[str, Any]) -> None:
+    try:
+        kind, fields = plain_events.read(case["text"])
+    except plain_events.RefusedError:
+        assert not case["taken"]
+    else:
+        assert (case["taken"], case["kind"], case["fields"]) == (True, kind, sorted(fields))
 
 
 # References

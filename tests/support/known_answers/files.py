@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from tests.support.known_answers import committing, heads, pprf, references, schedule, structs
+from tests.support.known_answers import committing, events, heads, pprf, references, schedule, structs
 
 __all__ = ["FILES", "FOLDER", "make_file", "read_file"]
 
@@ -19,6 +19,7 @@ FILES: Final = MappingProxyType(
         "key-schedule": schedule.make,
         "structs": structs.make,
         "references": references.make,
+        "events": events.make,
         "heads": heads.make,
         "committing": committing.make,
     }
