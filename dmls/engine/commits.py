@@ -28,7 +28,7 @@ from dmls.mls.codec import decode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.framing.public_message import unprotect_public
-from dmls.mls.group.follower import PublicGroup, follow, verify_sender
+from dmls.mls.group.follower import PublicGroup, check_group_info_signature, follow, verify_sender
 from dmls.mls.group.process import process_commit
 from dmls.mls.group.transition import Transition, follow_commit
 from dmls.mls.group.welcome import JoinOptions, join
@@ -40,8 +40,18 @@ from dmls.mls.messages.registry import WireFormat
 from dmls.mls.messages.welcome import Welcome
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = ["add_genesis", "enter_by_welcome", "facts_of", "receive_commit", "receive_genesis", "transition_devices"]
+__all__ = [
+    "STALE_PARENT",
+    "add_genesis",
+    "enter_by_welcome",
+    "facts_of",
+    "receive_commit",
+    "receive_genesis",
+    "transition_devices",
+]
 
+STALE_PARENT = "STALE_PARENT"
+"""Reason of a valid commit that came when the secrets it needs of its parent were deleted: it counts and is not processed."""
 _POLICY = DevicePolicy()
 
 
@@ -128,11 +138,12 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     if known is not None:
         _check_author(event, known.node.author)
         correct_node(draft, ref, facts_of(draft, event))
+        reason = ""
         if ref not in draft.state.epochs and ref not in draft.state.expired:
             transition = follow_commit(_parent(draft, known.node.parent_ref).group, content, _POLICY)
-            _enter(draft, ref, message, transition, body)
+            reason = _enter(draft, ref, message, transition, body)
         refresh_head(draft)
-        return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref)
+        return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref, reason)
     aad = decode_commit_aad(content.content.authenticated_data)
     parent_ref = CommitRef(aad.parent.commit_ref)
     parent = draft.state.entries.get(parent_ref)
@@ -150,9 +161,11 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     group_info = _inline(body.group_info)
     _check_group_info(suite, ref, transition, group_info)
     _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(draft, event))
-    _enter(draft, ref, message, transition, body)
+    if aad.rejects and author not in draft.state.agent.devices:
+        draft.notify(NoticeKind.FAILURE_REPORTED, CommitRef(aad.rejects[0].commit_ref), f"{author.user_id} {author.device_id}")
+    reason = _enter(draft, ref, message, transition, body)
     refresh_head(draft)
-    return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref)
+    return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref, reason)
 
 
 def _parent(draft: Draft, ref: CommitRef) -> NodeEntry:
@@ -184,6 +197,7 @@ def _check_group_info(suite: CipherSuite, ref: CommitRef, transition: Transition
         raise InvalidGroupInfoError("the GroupInfo is not by the commit's author")
     if read_node_ref(group_info.extensions) != ref:
         raise InvalidGroupInfoError("the GroupInfo names another node")
+    check_group_info_signature(group.suite, group_info, group.tree)
 
 
 def transition_devices(group: PublicGroup, transition: Transition) -> tuple[tuple[Device, ...], tuple[Device, ...]]:
@@ -247,32 +261,52 @@ def _enter(
     message: PublicMessage,
     transition: Transition,
     body: CommitBody,
-) -> None:
-    """Enter a valid commit's epoch, as a member of its parent or by its Welcome. What fails marks this copy, never the node."""
-    parent_ref = draft.state.entries[ref].node.parent_ref
-    held = draft.state.epochs.get(parent_ref)
-    if held is not None:
-        try:
-            unprotect_public(held.state.public.suite, message, held.state.public.context, held.state.secrets.membership_key)
-            keys = dict(draft.state.ring.keys)
-            joined = _joining_keys(draft, transition)
-            processed = process_commit(held.state, transition, {**keys, **joined})
-        except EvictedError:
-            draft.notify(NoticeKind.EVICTED, ref)
-        except (CryptoError, InvalidCommitError, PuncturedError) as error:
-            draft.notify(NoticeKind.COMMIT_FAILED, ref, error.reason)
-        else:
-            parent = replace(held, state=processed.parent)
-            draft.update(epochs=draft.state.epochs.set(parent_ref, parent))
-            put_epoch(draft, parent_ref, parent)
-            add_epoch(draft, ref, processed.state, {**processed.private_keys, **joined})
-            _consume(draft, transition)
-            return
-    if isinstance(body.welcome, Inline):
+) -> str:
+    """Enter a valid commit's epoch, as a member of its parent or by its Welcome; return why not, if something is amiss.
+
+    What fails marks the node for this agent alone, until a copy does not fail.
+    """
+    reason, is_failure = _follow(draft, ref, message, transition)
+    if isinstance(body.welcome, Inline) and ref not in draft.state.epochs:
         try:
             enter_by_welcome(draft, ref, decode(MLSMessage, body.welcome.data).body)
         except DMLSError as error:
-            draft.notify(NoticeKind.COMMIT_FAILED, ref, error.reason)
+            reason, is_failure = reason or error.reason, True
+    if ref in draft.state.epochs:
+        return ""
+    if is_failure:
+        draft.notify(NoticeKind.COMMIT_FAILED, ref, reason)
+        parent_ref = draft.state.entries[ref].node.parent_ref
+        if parent_ref in draft.state.epochs and ref not in draft.state.failed:
+            draft.update(failed=draft.state.failed.set(ref, True))
+            put_meta(draft)
+    return reason
+
+
+def _follow(draft: Draft, ref: CommitRef, message: PublicMessage, transition: Transition) -> tuple[str, bool]:
+    """Process a commit as a member of its parent; return why that was not done, and whether it should have been possible."""
+    parent_ref = draft.state.entries[ref].node.parent_ref
+    held = draft.state.epochs.get(parent_ref)
+    if held is None:
+        return STALE_PARENT if parent_ref in draft.state.expired else "", False
+    if transition.is_external and not held.state.secrets.external_secret:
+        return STALE_PARENT, False
+    try:
+        unprotect_public(held.state.public.suite, message, held.state.public.context, held.state.secrets.membership_key)
+        keys = dict(draft.state.ring.keys)
+        joined = _joining_keys(draft, transition)
+        processed = process_commit(held.state, transition, {**keys, **joined})
+    except EvictedError:
+        draft.notify(NoticeKind.EVICTED, ref)
+        return "", False
+    except (CryptoError, InvalidCommitError, PuncturedError) as error:
+        return error.reason, True
+    parent = replace(held, state=processed.parent)
+    draft.update(epochs=draft.state.epochs.set(parent_ref, parent))
+    put_epoch(draft, parent_ref, parent)
+    add_epoch(draft, ref, processed.state, {**processed.private_keys, **joined})
+    _consume(draft, transition)
+    return "", False
 
 
 def _joining_keys(draft: Draft, transition: Transition) -> dict[bytes, Secret]:

@@ -139,7 +139,13 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
     suite = parent.group.suite
     removals, logout = _removals(draft, plan, leaf_index)
     pointers = tuple(_pointer(draft, ref) for ref in plan.survey.side_heads)
-    aad = make_commit_aad(EpochPointer(plan.head, epoch_id(state)), take_vote_seq(draft), resolves=pointers, logout=logout)
+    aad = make_commit_aad(
+        EpochPointer(plan.head, epoch_id(state)),
+        take_vote_seq(draft),
+        resolves=pointers,
+        rejects=tuple(EpochPointer(ref, b"") for ref in plan.survey.rejects),
+        logout=logout,
+    )
     options = CommitOptions(
         authenticated_data=aad,
         force_path=True,
@@ -160,7 +166,7 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
         staged, joined = stage(additions)
     except (ValidationError, CryptoError):
         additions = _drop_unfit(draft, additions, stage)
-        if not (additions or removals or plan.survey.needs_merge):
+        if not (additions or removals or plan.survey.needs_merge or plan.survey.rejects):
             return None
         staged, joined = stage(additions)
     ref = commit_ref(suite, staged.content)
@@ -177,6 +183,7 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
         removes=tuple(removal.leaf.device for removal in removals),
         logout=logout,
         resolves=plan.survey.side_heads,
+        rejects=plan.survey.rejects,
     )
     group_info = encode_message(staged.group_info)
     entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), group_info)

@@ -157,6 +157,7 @@ class NoticeKind(StrEnum):
     NEEDS_READMISSION = "needs_readmission"
     NEEDS_NEW_KEY = "needs_new_key"
     COMMIT_FAILED = "commit_failed"
+    FAILURE_REPORTED = "failure_reported"
     COMMIT_REFUSED = "commit_refused"
     EPOCH_DELETED = "epoch_deleted"
 
@@ -195,7 +196,10 @@ class IngestOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventResult:
-    """What became of one event or to-device message; `reason` and `rule` are set for a rejected one."""
+    """What became of one event or to-device message; `reason` and `rule` are set for a rejected one.
+
+    A valid commit whose epoch cannot be entered has a reason too: `STALE_PARENT`, or why it failed here.
+    """
 
     outcome: IngestOutcome
     kind: EventKind = EventKind.UNKNOWN

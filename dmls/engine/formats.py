@@ -72,13 +72,17 @@ class MetaRecord:
     vote_seq_reserved: uint64
     gone: vector[DeviceRecord]
     expired: vector[opaque]
+    failed: vector[opaque]
 
 
 @struct
 class TimesRecord:
-    """When things were last done."""
+    """When things were last done, and where this agent stands."""
 
+    stand: opaque
     head_since_ms: uint64
+    away_since_ms: uint64
+    locked_out_since_ms: uint64
     dirty_since_ms: uint64
     last_merge_ms: uint64
     last_join_ms: uint64

@@ -106,6 +106,7 @@ def _load_meta(state: RoomState, data: bytes, members: Iterable[bytes]) -> RoomS
         vote_seq_reserved=meta.vote_seq_reserved,
         gone=Map({read_device_record(device): True for device in meta.gone}),
         expired=Map({CommitRef(ref): True for ref in meta.expired}),
+        failed=Map({CommitRef(ref): True for ref in meta.failed}),
     )
 
 
@@ -113,7 +114,10 @@ def _load_times(state: RoomState, data: bytes) -> RoomState:
     times = decode(TimesRecord, data)
     return replace(
         state,
+        stand=CommitRef(times.stand) if times.stand else None,
         head_since_ms=times.head_since_ms,
+        away_since_ms=times.away_since_ms,
+        locked_out_since_ms=times.locked_out_since_ms,
         dirty_since_ms=times.dirty_since_ms,
         last_merge_ms=times.last_merge_ms,
         last_join_ms=times.last_join_ms,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from dmls.engine.agent import device_of
 from dmls.engine.effects import NoticeKind, Table
-from dmls.engine.records import put_epoch, put_keys, put_node, put_vote
+from dmls.engine.records import put_epoch, put_keys, put_meta, put_node, put_vote
+from dmls.engine.standing import find_standing
 from dmls.engine.state import Draft, HeldEpoch, NodeEntry, TrackedVote
 from dmls.forks.graph import Device
 from dmls.ids import CommitRef, EpochId, EventId, LeafIndex
@@ -112,6 +113,9 @@ def add_epoch(draft: Draft, ref: CommitRef, state: GroupState, private_keys: Map
     """Hold the secrets of a node's epoch."""
     held = HeldEpoch(state)
     draft.update(epochs=draft.state.epochs.set(ref, held), ring=draft.state.ring.add(private_keys))
+    if ref in draft.state.failed:
+        draft.update(failed=draft.state.failed.delete(ref))
+        put_meta(draft)
     put_epoch(draft, ref, held)
     put_keys(draft, private_keys)
     draft.ready.append(b"epoch:" + ref)
@@ -131,22 +135,37 @@ def keep_vote(draft: Draft, key: bytes, tracked: TrackedVote) -> None:
 
 
 def refresh_head(draft: Draft) -> None:
-    """Go to the head after a node, a vote or the membership changed (docs/protocol.md, Section 7)."""
+    """Go to the head after a node, a vote or the membership changed (docs/protocol.md, Section 7), and find where to stand."""
     state = draft.state
     head = state.tally.head()
-    if head == state.head:
-        return
-    switched = state.head is not None and head is not None and not state.graph.is_ancestor(state.head, head)
-    draft.update(head=head, head_since_ms=draft.now_ms)
-    if head is not None:
-        draft.notify(NoticeKind.FORK_SWITCHED if switched else NoticeKind.HEAD_MOVED, head)
-        _mark_succession(draft, head)
+    if head != state.head:
+        switched = state.head is not None and head is not None and not state.graph.is_ancestor(state.head, head)
+        draft.update(head=head)
+        if head is not None:
+            draft.notify(NoticeKind.FORK_SWITCHED if switched else NoticeKind.HEAD_MOVED, head)
+    _take_stand(draft)
 
 
-def _mark_succession(draft: Draft, head: CommitRef) -> None:
-    """Start the retention clock of every held epoch that the head has left: behind it on its chain, or on another branch."""
+def _take_stand(draft: Draft) -> None:
+    before = draft.state.stand
+    standing = find_standing(draft.state, draft.now_ms)
+    if standing.shunned != draft.state.shunned:
+        draft.update(shunned=standing.shunned)
+    if standing.ref != before:
+        draft.update(stand=standing.ref, head_since_ms=draft.now_ms)
+    if standing.away_since_ms != draft.state.away_since_ms:
+        draft.update(away_since_ms=standing.away_since_ms)
+    is_locked_out = standing.ref is not None and standing.ref not in draft.state.epochs
+    if is_locked_out != bool(draft.state.locked_out_since_ms):
+        draft.update(locked_out_since_ms=draft.now_ms if is_locked_out else 0)
+    if standing.ref is not None and standing.ref != before:
+        _mark_succession(draft, standing.ref)
+
+
+def _mark_succession(draft: Draft, stand: CommitRef) -> None:
+    """Start the retention clock of every held epoch that was left: behind it on its chain, or on another branch."""
     for ref, held in draft.state.epochs.items():
-        if ref == head or held.succeeded_at_ms:
+        if ref == stand or held.succeeded_at_ms:
             continue
         marked = replace(held, succeeded_at_ms=draft.now_ms)
         draft.update(epochs=draft.state.epochs.set(ref, marked))

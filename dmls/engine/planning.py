@@ -28,6 +28,7 @@ class Plan:
     """The head as it is, what it should be, and when this agent sees to it."""
 
     head: CommitRef
+    """As far as this agent follows it (`dmls.engine.standing`)."""
     entry: NodeEntry
     held: HeldEpoch | None
     survey: Survey
@@ -45,17 +46,17 @@ def wanted_device_lists(state: RoomState, now_ms: int) -> frozenset[UserId]:
 
 def make_plan(state: RoomState, now_ms: int) -> Plan | None:
     """Compare the head with what is wanted; None while there is no head."""
-    if state.head is None:
+    if state.stand is None:
         return None
     seen = survey(state, now_ms)
-    return Plan(state.head, state.entries[state.head], state.epochs.get(state.head), seen, _due_ms(state, seen, now_ms))
+    return Plan(state.stand, state.entries[state.stand], state.epochs.get(state.stand), seen, _due_ms(state, seen, now_ms))
 
 
 def _due_ms(state: RoomState, seen: Survey, now_ms: int) -> int | None:
     if not seen.is_dirty or not seen.committers:
         return None
     due = (state.dirty_since_ms or now_ms) + seen.delay_ms
-    return due if seen.removals or seen.additions else max(due, state.last_merge_ms + MERGE_PAUSE_MS)
+    return due if seen.removals or seen.additions or seen.rejects else max(due, state.last_merge_ms + MERGE_PAUSE_MS)
 
 
 def join_due_ms(state: RoomState, plan: Plan) -> tuple[OwnDevice, int] | None:
@@ -69,7 +70,8 @@ def join_due_ms(state: RoomState, plan: Plan) -> tuple[OwnDevice, int] | None:
         return None
     inside = seen.situation.devices
     if any(device in inside for device in own):
-        return state.agent.devices[next(d for d in own if d in inside)], state.head_since_ms + WELCOME_PATIENCE_MS
+        since = state.locked_out_since_ms or state.head_since_ms
+        return state.agent.devices[next(d for d in own if d in inside)], since + WELCOME_PATIENCE_MS
     if state.agent.is_service:
         return state.agent.devices[own[0]], 0
     server = state.agent.server_name

@@ -68,6 +68,7 @@ def put_meta(draft: Draft) -> None:
         state.vote_seq_reserved,
         device_records(state.gone),
         tuple(sorted(state.expired)),
+        tuple(sorted(state.failed)),
     )
     draft.put(Table.ROOM, META, encode(meta))
 
@@ -80,7 +81,15 @@ def put_times(draft: Draft, before: RoomState) -> None:
 
 
 def _times(state: RoomState) -> TimesRecord:
-    return TimesRecord(state.head_since_ms, state.dirty_since_ms, state.last_merge_ms, state.last_join_ms)
+    return TimesRecord(
+        state.stand or b"",
+        state.head_since_ms,
+        state.away_since_ms,
+        state.locked_out_since_ms,
+        state.dirty_since_ms,
+        state.last_merge_ms,
+        state.last_join_ms,
+    )
 
 
 def put_claim(draft: Draft, device: Device, time_ms: int | None) -> None:

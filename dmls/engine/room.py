@@ -74,7 +74,8 @@ class RoomEngine:
         engine = cls(load_room(RoomState(room_id, agent, suite), records))
         draft = engine._draft(0, _no_random, {})
         refresh_head(draft)
-        engine._state = replace(draft.state, head_since_ms=engine._state.head_since_ms)
+        loaded = engine._state
+        engine._state = replace(draft.state, head_since_ms=loaded.head_since_ms, locked_out_since_ms=loaded.locked_out_since_ms)
         return engine
 
     @property
@@ -126,6 +127,7 @@ def _may_end_retention(before: RoomState, after: RoomState) -> bool:
         after.graph is not before.graph
         or after.votes is not before.votes
         or after.head != before.head
+        or after.stand != before.stand
         or after.membership.joined() != before.membership.joined()
     )
 

@@ -101,6 +101,8 @@ def _must_commit(draft: Draft, plan: Plan, own: OwnDevice, *, is_inside: bool) -
     committer, _ = _committer(plan, own)
     if any(removal.leaf.leaf_index != committer for removal in plan.survey.removals):
         return True
+    if plan.survey.rejects or (plan.held is not None and not plan.held.state.secrets.sender_data_secret):
+        return True
     if not is_inside and own.device in plan.survey.additions:
         return True
     ask_for_key_packages(draft, plan.survey.additions)

@@ -133,6 +133,12 @@ class RoomState:
     ring: KeyRing = field(default_factory=KeyRing)
     votes: Map[bytes, TrackedVote] = Map()
     head: CommitRef | None = None
+    stand: CommitRef | None = None
+    """The node that this agent sends and commits in: the head, or another one while the head is not followed."""
+    shunned: tuple[CommitRef, ...] = ()
+    """The nodes without which `stand` is the head, sorted; none while it is the head."""
+    failed: Map[CommitRef, bool] = Map()
+    """Commits that no copy could be processed of though the parent's secrets were held."""
     vote_seq: int = 0
     """The last vote_seq used."""
     vote_seq_reserved: int = 0
@@ -154,6 +160,11 @@ class RoomState:
     seen_at_ms: Map[Device, int] = Map()
     """When a device's leaf was last added by a node that came in."""
     head_since_ms: int = 0
+    """Since when `stand` has been what it is."""
+    away_since_ms: int = 0
+    """Since when the head has been on a branch of which nothing is held while another branch is; 0 while it is not."""
+    locked_out_since_ms: int = 0
+    """Since when the secrets of the node to send in have been missing; 0 while they are held."""
     dirty_since_ms: int = 0
     """Since when the head's members have not been those wanted; 0 while they are."""
     last_merge_ms: int = 0

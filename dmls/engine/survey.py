@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice, device_of
 from dmls.engine.nodes import find_leaf
+from dmls.engine.standing import pending_rejects
 from dmls.engine.state import NodeEntry, RoomState
 from dmls.forks.committer import (
     able_servers,
@@ -52,6 +53,8 @@ class Survey:
     unvouched: tuple[HeadLeaf, ...]
     side_heads: tuple[CommitRef, ...]
     needs_merge: bool
+    rejects: tuple[CommitRef, ...]
+    """Failed commits that the head is computed without, and that no node on its chain rejects yet."""
     committers: tuple[tuple[LeafIndex, OwnDevice], ...]
     """Own leaves that may commit, lowest first: held, their user joined, and not about to go."""
     able: frozenset[ServerName]
@@ -64,8 +67,8 @@ class Survey:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether the members are not those wanted, or a side branch waits to be resolved."""
-        return bool(self.removals or self.additions or self.needs_merge)
+        """Whether the members are not those wanted, or a side branch waits to be resolved, or a commit to be rejected."""
+        return bool(self.removals or self.additions or self.needs_merge or self.rejects)
 
 
 def survey(state: RoomState, now_ms: int) -> Survey:
@@ -87,9 +90,11 @@ def known_survey(state: RoomState, now_ms: int) -> Survey | None:
 
 def _parts(state: RoomState) -> tuple[object, ...]:
     """Return all of a state that a survey depends on."""
-    held = None if state.head is None else state.epochs.get(state.head)
+    held = None if state.stand is None else state.epochs.get(state.stand)
     return (
-        state.head,
+        state.stand,
+        state.shunned,
+        state.away_since_ms,
         None if held is None else held.state.own_leaves,
         state.graph,
         state.membership,
@@ -103,11 +108,16 @@ def _parts(state: RoomState) -> tuple[object, ...]:
 
 
 def _survey(state: RoomState, now_ms: int) -> Survey:
-    head = state.head
+    head = state.stand
     entry = None if head is None else state.entries[head]
     situation = _situation(state, now_ms, entry)
     removals = leaves_to_remove(situation)
     additions, may_add_ms = _additions(state, situation, now_ms)
+    side_heads = () if head is None else unresolved_side_heads(state.graph, head, situation.joined)
+    merge = head is not None and needs_merge(state.graph, head, situation.joined)
+    if state.away_since_ms:
+        # While the head is waited for, the branch that is probably left gets nothing that can wait.
+        additions, side_heads, merge = (), (), False
     committers = _committers(state, entry, situation, removals)
     able = able_servers(situation)
     changes_ms = [] if entry is None else [at_ms for at_ms in (next_judgement_ms(situation), may_add_ms) if at_ms is not None]
@@ -117,8 +127,9 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
         removals,
         additions,
         unvouched_leaves(situation),
-        () if head is None else unresolved_side_heads(state.graph, head, situation.joined),
-        head is not None and needs_merge(state.graph, head, situation.joined),
+        side_heads,
+        merge,
+        pending_rejects(state),
         committers,
         able,
         _delay_ms(state, situation, removals, additions, committers, able) if committers else 0,
@@ -168,8 +179,8 @@ def _additions(state: RoomState, situation: Situation, now_ms: int) -> tuple[tup
     for device in devices_to_add(situation):
         removed = situation.removed_at_ms.get(device)
         since = state.member_since_ms.get(device.user_id)
-        if state.head is not None and removed is not None and since is not None and removed >= since:
-            at_ms = removed + readd_delay_ms(times_removed(state.graph, state.head, device, state.agent.server_name))
+        if state.stand is not None and removed is not None and since is not None and removed >= since:
+            at_ms = removed + readd_delay_ms(times_removed(state.graph, state.stand, device, state.agent.server_name))
             if at_ms > now_ms:
                 waits.append(at_ms)
                 continue
@@ -200,7 +211,7 @@ def _delay_ms(
     committers: tuple[tuple[LeafIndex, OwnDevice], ...],
     able: frozenset[ServerName],
 ) -> int:
-    head, server = state.head or CommitRef(b""), state.agent.server_name
+    head, server = state.stand or CommitRef(b""), state.agent.server_name
     responsible = responsible_servers(additions, removals, _departed_by(state, removals), able)
     return commit_delay_ms(
         head,

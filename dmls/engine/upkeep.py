@@ -8,10 +8,11 @@ from dataclasses import replace
 from dmls.engine.agent import devices_of
 from dmls.engine.committing import ready_key_packages, send_commit, send_external_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
-from dmls.engine.nodes import find_leaf
+from dmls.engine.nodes import find_leaf, refresh_head
 from dmls.engine.planning import CLAIM_PATIENCE_MS, Plan, can_found, join_due_ms, make_plan, wanted_device_lists
 from dmls.engine.records import put_claim, put_epoch, put_list_request, put_meta
-from dmls.engine.state import Draft, HeldEpoch
+from dmls.engine.standing import DEEP_SWITCH_MS, is_undecided
+from dmls.engine.state import Draft, HeldEpoch, RoomState
 from dmls.engine.survey import survey
 from dmls.engine.voting import send_vote
 from dmls.forks.aad import read_params
@@ -30,6 +31,8 @@ _MAX_ACTIONS = 8
 
 def act(draft: Draft) -> None:
     """Do what is due now: ask for lists, begin the group, commit, join, vote. Never more than a few things in one step."""
+    if draft.state.away_since_ms and draft.state.away_since_ms + DEEP_SWITCH_MS <= draft.now_ms:
+        refresh_head(draft)
     for _ in range(_MAX_ACTIONS):
         _ask_for_lists(draft)
         if not _act_once(draft):
@@ -57,7 +60,7 @@ def note_dirty(draft: Draft) -> None:
     """Remember since when the head's members have not been those wanted: the back-off counts from then."""
     state = draft.state
     since = state.dirty_since_ms
-    if state.head is None or not survey(state, draft.now_ms).is_dirty:
+    if state.stand is None or not survey(state, draft.now_ms).is_dirty:
         if since:
             draft.update(dirty_since_ms=0)
     elif not since or state.head_since_ms > since:
@@ -82,9 +85,10 @@ def _commit_if_due(draft: Draft, plan: Plan) -> bool:
         return False
     seen = plan.survey
     ask_for_key_packages(draft, seen.additions)
-    if not seen.removals and seen.additions and not seen.needs_merge and not _claims_are_settled(draft, seen.additions):
+    is_urgent = bool(seen.removals or seen.needs_merge or seen.rejects)
+    if not is_urgent and seen.additions and not _claims_are_settled(draft, seen.additions):
         return False
-    if not seen.removals and not seen.needs_merge and not ready_key_packages(draft, seen.additions):
+    if not is_urgent and not ready_key_packages(draft, seen.additions):
         return False
     if seen.needs_merge:
         draft.update(last_merge_ms=draft.now_ms)
@@ -139,36 +143,46 @@ def _may_join(draft: Draft, plan: Plan) -> bool:
 
 
 def _vote_if_due(draft: Draft, plan: Plan) -> bool:
-    """Vote again where an own device's vote is not on the head's chain (docs/protocol.md, Section 8)."""
-    if plan.held is None:
+    """Vote again where an own device's vote is not on the head's chain (docs/protocol.md, Section 8).
+
+    Where the head is not followed, every own device votes for what is, once: below the fork, or its vote decides nothing.
+    """
+    # Only a commit can stand against what is not followed where nothing does yet.
+    if plan.held is None or is_undecided(draft.state, plan.head):
         return False
     state = draft.state
     voted = False
     for device, own in state.agent.devices.items():
-        targets = state.tally.vote(device)
-        if not targets or any(state.graph.is_ancestor(ref, plan.head) for ref in targets):
+        if _is_voted(state, device, plan.head) or state.pending_votes.get(device) == plan.head:
             continue
         index = find_leaf(plan.entry.group.tree, device)
-        if index is None or index not in plan.held.state.own_leaves:
+        if index is None or index not in plan.held.state.own_leaves or device.user_id not in plan.survey.situation.joined:
             continue
-        if draft.state.pending_votes.get(device) != plan.head:
-            send_vote(draft, index, own, plan.head)
-            voted = True
+        send_vote(draft, index, own, plan.head)
+        voted = True
     return voted
+
+
+def _is_voted(state: RoomState, device: Device, stand: CommitRef) -> bool:
+    """Tell whether a device's vote needs no other: it is on the chain, or there is none where none is needed."""
+    targets = state.tally.vote(device)
+    if not targets:
+        return not state.shunned
+    return any(state.graph.is_ancestor(ref, stand) and not is_undecided(state, ref) for ref in targets)
 
 
 def purge(draft: Draft) -> int | None:
     """Delete secrets whose time is over; return when to look again, in milliseconds."""
     plaintexts_ms = _purge_plaintexts(draft)
     state = draft.state
-    if state.head is None:
+    if state.stand is None:
         return plaintexts_ms
-    entry = state.entries[state.head]
+    entry = state.entries[state.stand]
     params = read_params(entry.group.context.extensions)
     expiry = expired_epochs(
         state.graph,
         state.tally,
-        state.head,
+        state.stand,
         tuple(devices_of(entry.group.tree).values()),
         [_retained(draft, ref, held) for ref, held in state.epochs.items()],
         {ref: item.received_at_ms for ref, item in state.entries.items()},
@@ -242,6 +256,8 @@ def next_wake_ms(draft: Draft) -> int | None:
     """Return when something is due that no input will bring about, in milliseconds."""
     state, now_ms = draft.state, draft.now_ms
     times = [] if state.look_again_ms is None else [state.look_again_ms]
+    if state.away_since_ms:
+        times.append(max(state.away_since_ms + DEEP_SWITCH_MS, now_ms + 1))
     seen = survey(state, now_ms)
     if wanted_device_lists(state, now_ms):
         times.append(now_ms + 1)

@@ -253,7 +253,12 @@ def _node(view: _View, node: Node) -> room_pb2.EpochNode:
 def _node_state(state: RoomState, ref: CommitRef) -> room_pb2.NodeState:
     if ref in state.epochs:
         return room_pb2.NODE_STATE_HELD
-    return room_pb2.NODE_STATE_DELETED if ref in state.expired else room_pb2.NODE_STATE_FOLLOWED
+    if ref in state.expired:
+        return room_pb2.NODE_STATE_DELETED
+    if ref in state.failed:
+        return room_pb2.NODE_STATE_FAILED
+    stale = state.entries[ref].node.parent_ref in state.expired
+    return room_pb2.NODE_STATE_STALE_PARENT if stale else room_pb2.NODE_STATE_FOLLOWED
 
 
 def _edges(node: Node) -> list[room_pb2.EpochEdge]:

@@ -1,0 +1,131 @@
+"""Commits of a room that a member made wrong on purpose: signed and tagged as they should be, but for the breach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dmls.engine.agent import DevicePolicy, OwnDevice
+from dmls.engine.nodes import epoch_id, find_leaf
+from dmls.engine.state import RoomState
+from dmls.forks.aad import EpochPointer, commit_ref, make_commit_aad, make_node_ref
+from dmls.forks.graph import Device
+from dmls.ids import CommitRef, LeafIndex
+from dmls.matrix.bodies import CommitBody, EventPointer, Inline, content_of
+from dmls.mls.codec import Lazy, decode
+from dmls.mls.crypto.randomness import Random
+from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.group.leaf import Client
+from dmls.mls.group.process import process_commit
+from dmls.mls.group.state import GroupState
+from dmls.mls.group.transition import follow_commit
+from dmls.mls.group.welcome import make_group_info
+from dmls.mls.messages.commit import HPKECiphertext, UpdatePath
+from dmls.mls.messages.extensions import ExternalPub, make_extension
+from dmls.mls.messages.group_info import GroupInfo
+from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, PublicMessage, encode_message
+from dmls.mls.messages.proposal import Add, Remove
+from dmls.mls.messages.registry import ExtensionType, WireFormat
+from tests.support.forge import forge_commit, sign_group_info
+
+__all__ = ["Deviant", "garble_path"]
+
+
+@dataclass
+class _Author:
+    """What `forge_commit` wants to know of an author."""
+
+    suite: CipherSuite
+    client: Client
+    state: GroupState
+    leaf: LeafIndex
+    random: Random
+
+
+def garble_path(path: UpdatePath, places: Sequence[int]) -> UpdatePath:
+    """Spoil what some nodes of a path, counted from below, are encrypted to: nobody of those below can open it."""
+
+    def garble(sealed: HPKECiphertext) -> HPKECiphertext:
+        return replace(sealed, ciphertext=sealed.ciphertext[:-1] + bytes([sealed.ciphertext[-1] ^ 1]))
+
+    nodes = list(path.nodes)
+    for place in places:
+        sealed = Lazy.pack(HPKECiphertext, [garble(item) for item in nodes[place].encrypted_path_secret])
+        nodes[place] = replace(nodes[place], encrypted_path_secret=sealed)
+    return replace(path, nodes=tuple(nodes))
+
+
+class Deviant:
+    """A member of a room that commits by hand."""
+
+    def __init__(self, state: RoomState, device: Device, random: Random) -> None:
+        """`state` is that of the service with the member's keys."""
+        self.state = state
+        self.own: OwnDevice = state.agent.devices[device]
+        self.random = random
+
+    def commit(
+        self,
+        parent: CommitRef,
+        *proposals: Add | Remove,
+        vote_seq: int = 900,
+        witness: RoomState | None = None,
+        epoch: bytes | None = None,
+        **breach: Callable[[Any], Any],
+    ) -> dict[str, Any]:
+        """Return the content of a commit's event; `breach` are arguments of `forge_commit`.
+
+        With `witness`, a service that can follow the commit, its GroupInfo lets others join.
+        """
+        held = self.state.epochs[parent].state
+        leaf = find_leaf(held.public.tree, self.own.device)
+        assert leaf is not None
+        suite = held.public.suite
+        author = _Author(suite, self.own.client, held, leaf, self.random)
+        pointer = EpochPointer(parent, epoch_id(held) if epoch is None else epoch)
+        aad = make_commit_aad(pointer, vote_seq)
+        alter = breach.pop("alter_content", lambda content: content)
+        message = forge_commit(
+            author,  # type: ignore[arg-type]
+            *proposals,
+            alter_content=lambda content: alter(replace(content, authenticated_data=aad)),
+            **breach,  # type: ignore[arg-type]
+        )
+        return self._content(parent, held, leaf, message, witness)
+
+    def _content(
+        self, parent: CommitRef, held: GroupState, leaf: LeafIndex, message: bytes, witness: RoomState | None
+    ) -> dict[str, Any]:
+        suite = held.public.suite
+        public = decode(MLSMessage, message).body
+        assert isinstance(public, PublicMessage)
+        content = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, public.content, public.signature, public.confirmation_tag)
+        ref = commit_ref(suite, content)
+        transition = follow_commit(held.public, content, DevicePolicy())
+        if witness is not None:
+            seen = process_commit(witness.epochs[parent].state, transition, dict(witness.ring.keys))
+            info = make_group_info(seen.state, self.own.client, leaf, extensions=(make_node_ref(ref),))
+        else:
+            pub = make_extension(
+                ExtensionType.EXTERNAL_PUB, ExternalPub(bytes(suite.derive_key_pair(self.random(32)).public_key))
+            )
+            group = transition.group
+            unsigned = GroupInfo(group.context, (make_node_ref(ref), pub), group.confirmation_tag, leaf, b"")
+            info = sign_group_info(suite, unsigned, self.own.client)
+        entry = self.state.entries[parent]
+        keyframe = self.state.entries[entry.keyframe].node.event_id
+        body = CommitBody(
+            ciphersuite=suite.id,
+            message=Inline(message),
+            group_info=Inline(encode_message(info)),
+            keyframe=EventPointer(keyframe),
+            welcome=None,
+            epoch=entry.node.epoch,
+            epoch_id=None,
+            parent_event=entry.node.event_id,
+            commit_ref=ref,
+            resolves=(),
+            new_epoch_id=None,
+        )
+        return dict(content_of(body))
