@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from dmls.engine.agent import DevicePolicy, device_of
 from dmls.engine.effects import BackfillWanted, EventKind, EventResult, IngestOutcome, NoticeKind
-from dmls.engine.nodes import EventFacts, add_epoch, add_node, correct_node, own_leaves, refresh_head
+from dmls.engine.nodes import add_epoch, add_node, correct_node, own_leaves, refresh_head
 from dmls.engine.profile import check_commit_profile, check_group_profile, rule_of
 from dmls.engine.records import put_epoch, put_meta
+from dmls.engine.sources import EventFacts, facts_of, is_spent
 from dmls.engine.state import Draft, NodeEntry
 from dmls.errors import (
     CryptoError,
@@ -44,7 +45,6 @@ __all__ = [
     "STALE_PARENT",
     "add_genesis",
     "enter_by_welcome",
-    "facts_of",
     "receive_commit",
     "receive_genesis",
     "transition_devices",
@@ -53,11 +53,6 @@ __all__ = [
 STALE_PARENT = "STALE_PARENT"
 """Reason of a valid commit that came when the secrets it needs of its parent were deleted: it counts and is not processed."""
 _POLICY = DevicePolicy()
-
-
-def facts_of(draft: Draft, event: RoomEvent) -> EventFacts:
-    """Return what an event's envelope says, for the node it makes."""
-    return EventFacts(event.event_id, event.auth_events, bool(event.before_departure))
 
 
 def _inline(field: object) -> bytes:
@@ -78,7 +73,7 @@ def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventR
     if ref in draft.state.entries:
         # Whoever relays the bytes under another name must not change what is known of the genuine event.
         _check_author(event, draft.state.entries[ref].node.author)
-        correct_node(draft, ref, facts_of(draft, event))
+        correct_node(draft, ref, facts_of(event))
         return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
     group_info = decode(MLSMessage, encoded).body
     if not isinstance(group_info, GroupInfo):
@@ -90,7 +85,7 @@ def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventR
         raise InvalidGroupInfoError("a genesis has one member, at leaf 0, and epoch 0")
     author = device_of(founder)
     _check_author(event, author)
-    add_genesis(draft, ref, group, encoded, author, facts_of(draft, event))
+    add_genesis(draft, ref, group, encoded, author, facts_of(event))
     return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
 
 
@@ -114,9 +109,9 @@ def add_genesis(draft: Draft, ref: CommitRef, group: PublicGroup, group_info: by
         by_create_sender=author.user_id == draft.state.membership.facts.create_sender,
         adds=(author,),
         before_departure=facts.before_departure,
-        is_spent=any(draft.state.membership.is_spent(item) for item in facts.auth_events),
+        is_spent=is_spent(draft.state.membership, (facts,)),
     )
-    add_node(draft, NodeEntry(node, group, group_info, ref, 0, 0, facts.auth_events, draft.now_ms))
+    add_node(draft, NodeEntry(node, group, group_info, ref, 0, 0, (facts,), draft.now_ms))
     draft.update(cipher_suite=group.suite.id)
     put_meta(draft)
     refresh_head(draft)
@@ -137,7 +132,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     known = draft.state.entries.get(ref)  # CP-14
     if known is not None:
         _check_author(event, known.node.author)
-        correct_node(draft, ref, facts_of(draft, event))
+        correct_node(draft, ref, facts_of(event))
         reason = ""
         if ref not in draft.state.epochs and ref not in draft.state.expired:
             transition = follow_commit(_parent(draft, known.node.parent_ref).group, content, _POLICY)
@@ -160,7 +155,7 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     transition = follow_commit(parent.group, content, _POLICY)
     group_info = _inline(body.group_info)
     _check_group_info(suite, ref, transition, group_info)
-    _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(draft, event))
+    _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(event))
     if aad.rejects and author not in draft.state.agent.devices:
         draft.notify(NoticeKind.FAILURE_REPORTED, CommitRef(aad.rejects[0].commit_ref), f"{author.user_id} {author.device_id}")
     reason = _enter(draft, ref, message, transition, body)
@@ -238,7 +233,7 @@ def _add_commit(
         resolves=tuple(CommitRef(pointer.commit_ref) for pointer in aad.resolves),
         rejects=tuple(CommitRef(pointer.commit_ref) for pointer in aad.rejects),
         before_departure=facts.before_departure,
-        is_spent=any(draft.state.membership.is_spent(item) for item in facts.auth_events),
+        is_spent=is_spent(draft.state.membership, (facts,)),
     )
     size = len(_inline(body.message))
     carries = isinstance(body.keyframe, Inline)
@@ -249,7 +244,7 @@ def _add_commit(
         ref if carries else parent.keyframe,
         0 if carries else parent.bytes_since_keyframe + size,
         0 if carries else parent.commits_since_keyframe + 1,
-        facts.auth_events,
+        (facts,),
         draft.now_ms,
     )
     add_node(draft, entry)

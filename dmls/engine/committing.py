@@ -13,10 +13,11 @@ from dmls.engine.agent import DevicePolicy, OwnDevice
 from dmls.engine.announcements import emit, emit_commit, emit_welcome
 from dmls.engine.commits import add_genesis
 from dmls.engine.effects import NoticeKind
-from dmls.engine.nodes import NO_EVENT, add_epoch, add_node, epoch_id, own_leaves, refresh_head
+from dmls.engine.nodes import add_epoch, add_node, epoch_id, own_leaves, refresh_head
 from dmls.engine.planning import Plan
 from dmls.engine.profile import group_extensions, rule_of
 from dmls.engine.records import put_claim, put_epoch, put_key_package
+from dmls.engine.sources import NO_EVENT
 from dmls.engine.state import Draft, NodeEntry
 from dmls.engine.voting import take_vote_seq
 from dmls.errors import CryptoError, LimitError, ValidationError
@@ -254,7 +255,7 @@ def _own_entry(draft: Draft, node: Node, tree: RatchetTree, parent: NodeEntry, s
         node.commit_ref if carries else parent.keyframe,
         0 if carries else volume,
         0 if carries else commits,
-        (),
+        (NO_EVENT,),
         draft.now_ms,
     )
 

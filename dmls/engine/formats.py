@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dmls.engine.sources import EventFacts
 from dmls.forks.graph import Device
 from dmls.ids import DeviceId, EventId, UserId
 from dmls.mls.codec import decode, encode, opaque, struct, uint8, uint16, uint32, uint64, vector
@@ -24,6 +25,7 @@ __all__ = [
     "OutcomeRecord",
     "ParkedRecord",
     "PlaintextRecord",
+    "SourceRecord",
     "TimesRecord",
     "VoteRecord",
     "decode_time",
@@ -33,6 +35,8 @@ __all__ = [
     "event_ids",
     "read_device",
     "read_device_record",
+    "read_sources",
+    "source_records",
     "write_device",
 ]
 
@@ -100,6 +104,15 @@ class ListRecord:
 
 
 @struct
+class SourceRecord:
+    """An event that brought a node or a vote."""
+
+    event_id: opaque
+    auth_events: vector[opaque]
+    before_departure: uint8
+
+
+@struct
 class NodeRecord:
     """A node, without its tree."""
 
@@ -109,7 +122,7 @@ class NodeRecord:
     keyframe: opaque
     bytes_since_keyframe: uint64
     commits_since_keyframe: uint32
-    auth_events: vector[opaque]
+    events: vector[SourceRecord]
     received_at_ms: uint64
 
 
@@ -118,7 +131,7 @@ class VoteRecord:
     """A vote."""
 
     vote: opaque
-    auth_events: vector[opaque]
+    events: vector[SourceRecord]
 
 
 @struct(secret=True)
@@ -200,6 +213,22 @@ def device_records(devices: Iterable[Device]) -> tuple[DeviceRecord, ...]:
 def event_ids(values: Iterable[bytes]) -> tuple[EventId, ...]:
     """Return event ids that were written as bytes."""
     return tuple(EventId(value.decode()) for value in values)
+
+
+def source_records(events: Iterable[EventFacts]) -> tuple[SourceRecord, ...]:
+    """Return the records of the events that brought a node or a vote."""
+    return tuple(
+        SourceRecord(facts.event_id.encode(), tuple(name.encode() for name in facts.auth_events), facts.before_departure)
+        for facts in events
+    )
+
+
+def read_sources(records: Iterable[SourceRecord]) -> tuple[EventFacts, ...]:
+    """Return the events that were written as records."""
+    return tuple(
+        EventFacts(EventId(record.event_id.decode()), event_ids(record.auth_events), bool(record.before_departure))
+        for record in records
+    )
 
 
 def encode_time(time_ms: int) -> bytes:

@@ -9,8 +9,9 @@ from dmls.engine.commits import enter_by_welcome, receive_commit, receive_genesi
 from dmls.engine.effects import BlobWanted, EventKind, EventResult, IngestOutcome, Table
 from dmls.engine.inputs import ToDeviceReceived
 from dmls.engine.messages import receive_message, receive_vote, rejected
-from dmls.engine.nodes import EventFacts, correct_node, refresh_head
+from dmls.engine.nodes import correct_node, refresh_head
 from dmls.engine.records import put_outcome, put_parked
+from dmls.engine.sources import facts_of
 from dmls.engine.state import Draft, ParkedEvent, RoomState
 from dmls.errors import DMLSError, InvalidMessageError
 from dmls.ids import EventId, KeyPackageRef
@@ -77,8 +78,7 @@ def _correct(draft: Draft, event: RoomEvent, known: EventResult) -> EventResult:
     if not is_node:
         return replace(known, outcome=_repeated(known))
     before = draft.state.entries[known.commit_ref]
-    facts = EventFacts(event.event_id, event.auth_events, bool(event.before_departure))
-    correct_node(draft, known.commit_ref, facts)
+    correct_node(draft, known.commit_ref, facts_of(event))
     if draft.state.entries[known.commit_ref] == before:
         return replace(known, outcome=_repeated(known))
     refresh_head(draft)

@@ -30,6 +30,7 @@ from dmls.engine.formats import (
     event_ids,
     read_device,
     read_device_record,
+    read_sources,
 )
 from dmls.engine.profile import rule_of
 from dmls.engine.state import HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedVote
@@ -223,14 +224,14 @@ def _load_node(data: bytes, load: Any) -> NodeEntry:
         CommitRef(record.keyframe),
         record.bytes_since_keyframe,
         record.commits_since_keyframe,
-        event_ids(record.auth_events),
+        read_sources(record.events),
         record.received_at_ms,
     )
 
 
 def _load_vote(data: bytes) -> TrackedVote:
     record = decode(VoteRecord, data)
-    return TrackedVote(Vote.decode(record.vote), event_ids(record.auth_events))
+    return TrackedVote(Vote.decode(record.vote), read_sources(record.events))
 
 
 def _leaf_times(entries: Iterable[NodeEntry]) -> dict[Device, int]:

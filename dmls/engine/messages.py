@@ -17,6 +17,7 @@ from dmls.engine.effects import (
 )
 from dmls.engine.nodes import keep_vote, refresh_head
 from dmls.engine.records import put_epoch, put_plaintext
+from dmls.engine.sources import facts_of, is_spent, with_event
 from dmls.engine.state import Draft, NodeEntry, Plaintext, TrackedVote
 from dmls.errors import DMLSError, InvalidMessageError
 from dmls.forks.aad import VoteTBS, decode_message_aad, verify_vote
@@ -194,9 +195,10 @@ def _count_vote(draft: Draft, event: RoomEvent, body: VoteBody, entry: NodeEntry
     tbs = VoteTBS(group.context.group_id, body.commit_ref, body.leaf, body.seq)
     verify_vote(group.suite, leaf.signature_key, tbs, body.signature)
     key = hashlib.sha256(leaf.signature_key + body.seq.to_bytes(8, "big") + body.commit_ref).digest()
-    is_spent = any(draft.state.membership.is_spent(item) for item in event.auth_events)
-    tracked = TrackedVote(Vote(device_of(leaf), body.commit_ref, body.seq, is_spent), event.auth_events)
-    keep_vote(draft, key, tracked)
+    known = draft.state.votes.get(key)
+    events = with_event(() if known is None else known.events, facts_of(event))
+    vote = Vote(device_of(leaf), body.commit_ref, body.seq, is_spent(draft.state.membership, events))
+    keep_vote(draft, key, TrackedVote(vote, events))
     refresh_head(draft)
 
 

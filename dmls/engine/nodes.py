@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dmls.engine.agent import device_of
 from dmls.engine.effects import NoticeKind, Table
 from dmls.engine.records import put_epoch, put_keys, put_meta, put_node, put_vote
+from dmls.engine.sources import NO_EVENT, EventFacts, is_before_departure, is_spent, with_event
 from dmls.engine.standing import find_standing
 from dmls.engine.state import Draft, HeldEpoch, NodeEntry, TrackedVote
 from dmls.forks.graph import Device
-from dmls.ids import CommitRef, EpochId, EventId, LeafIndex
+from dmls.ids import CommitRef, EpochId, LeafIndex
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.group.state import GroupState, export_secret
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
 __all__ = [
-    "EventFacts",
     "add_epoch",
     "add_node",
     "correct_node",
@@ -30,19 +30,6 @@ __all__ = [
 ]
 
 _LABEL = "DMLS epoch ID"
-
-
-@dataclass(frozen=True, slots=True)
-class EventFacts:
-    """What the homeserver says of a node's event. An own node has no event id before its event is sent."""
-
-    event_id: EventId
-    auth_events: tuple[EventId, ...] = ()
-    before_departure: bool = False
-
-
-NO_EVENT = EventFacts(EventId(""))
-"""Facts of an own node whose event has not been sent yet."""
 
 
 def epoch_id(state: GroupState) -> EpochId:
@@ -81,18 +68,19 @@ def add_node(draft: Draft, entry: NodeEntry) -> None:
     draft.ready.append(node.commit_ref)
 
 
-def correct_node(draft: Draft, ref: CommitRef, facts: EventFacts) -> None:
-    """Note what is now known of a node's event."""
+def correct_node(draft: Draft, ref: CommitRef, facts: EventFacts | None = None) -> None:
+    """Note an event that brings a node, or what is now known of it, or of the room (None)."""
     entry = draft.state.entries[ref]
     membership = draft.state.membership
+    events = entry.events if facts is None else with_event(entry.events, facts)
     node = replace(
         entry.node,
-        event_id=facts.event_id or entry.node.event_id,
-        before_departure=facts.before_departure,
-        is_spent=any(membership.is_spent(event) for event in facts.auth_events),
+        event_id=entry.node.event_id or (NO_EVENT if facts is None else facts).event_id,
+        before_departure=is_before_departure(events),
+        is_spent=is_spent(membership, events),
         by_create_sender=entry.node.is_genesis and entry.node.sender == membership.facts.create_sender,
     )
-    corrected = replace(entry, node=node, auth_events=facts.auth_events)
+    corrected = replace(entry, node=node, events=events)
     if corrected == entry:
         return
     draft.update(tally=draft.state.tally.correct(node), entries=draft.state.entries.set(ref, corrected))

@@ -25,6 +25,7 @@ from dmls.engine.formats import (
     device_record,
     device_records,
     encode_time,
+    source_records,
     write_device,
 )
 from dmls.engine.state import Draft, HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedVote
@@ -139,7 +140,7 @@ def put_node(draft: Draft, entry: NodeEntry) -> None:
         entry.keyframe,
         entry.bytes_since_keyframe,
         entry.commits_since_keyframe,
-        tuple(event.encode() for event in entry.auth_events),
+        source_records(entry.events),
         entry.received_at_ms,
     )
     draft.put(Table.NODE, entry.node.commit_ref, encode(record))
@@ -147,8 +148,7 @@ def put_node(draft: Draft, entry: NodeEntry) -> None:
 
 def put_vote(draft: Draft, key: bytes, tracked: TrackedVote) -> None:
     """Write a vote."""
-    events = tuple(event.encode() for event in tracked.auth_events)
-    draft.put(Table.VOTE, key, encode(VoteRecord(tracked.vote.encode(), events)))
+    draft.put(Table.VOTE, key, encode(VoteRecord(tracked.vote.encode(), source_records(tracked.events))))
 
 
 def put_epoch(draft: Draft, commit_ref: CommitRef, held: HeldEpoch) -> None:

@@ -27,9 +27,10 @@ from dmls.engine.inputs import (
 )
 from dmls.engine.loading import load_room
 from dmls.engine.messages import read_plaintext
-from dmls.engine.nodes import EventFacts, correct_node, drop_node, keep_vote, refresh_head
+from dmls.engine.nodes import correct_node, drop_node, keep_vote, refresh_head
 from dmls.engine.records import put_key_package, put_list, put_member_since, put_meta, put_times
 from dmls.engine.sending import encrypt_event
+from dmls.engine.sources import EventFacts, auth_events_of, is_spent
 from dmls.engine.state import Draft, RoomState, TrackedVote
 from dmls.engine.survey import known_survey
 from dmls.engine.upkeep import act, next_wake_ms, note_dirty, purge
@@ -199,15 +200,13 @@ def _set_membership(draft: Draft, membership: RoomMembership) -> None:
 def _apply_spent_joins(draft: Draft, spent: frozenset[EventId]) -> None:
     """Correct the nodes and votes sent under joins that became spent, and genesis nodes, since the facts may have changed."""
     for ref, entry in draft.state.entries.items():
-        if entry.node.is_genesis or not spent.isdisjoint(entry.auth_events):
-            facts = EventFacts(entry.node.event_id, entry.auth_events, entry.node.before_departure)
-            correct_node(draft, ref, facts)
+        if entry.node.is_genesis or not spent.isdisjoint(auth_events_of(entry.events)):
+            correct_node(draft, ref)
     membership = draft.state.membership
     for key, tracked in draft.state.votes.items():
-        if spent.isdisjoint(tracked.auth_events):
-            continue
-        is_spent = any(membership.is_spent(event) for event in tracked.auth_events)
-        keep_vote(draft, key, TrackedVote(replace(tracked.vote, is_spent=is_spent), tracked.auth_events))
+        if not spent.isdisjoint(auth_events_of(tracked.events)):
+            vote = replace(tracked.vote, is_spent=is_spent(membership, tracked.events))
+            keep_vote(draft, key, TrackedVote(vote, tracked.events))
 
 
 def _change_room_state(draft: Draft, change: RoomStateChanged) -> None:
@@ -264,8 +263,8 @@ def _answer(draft: Draft, answer: OutboxAnswered) -> None:
     if entry is None:
         return
     if answer.event_id is not None:
-        facts = EventFacts(answer.event_id, entry.auth_events, entry.node.before_departure)
-        correct_node(draft, answer.commit_ref, facts)
+        known = next((facts for facts in entry.events if facts.event_id == answer.event_id), None)
+        correct_node(draft, answer.commit_ref, known or EventFacts(answer.event_id))
     elif not entry.node.event_id and not draft.state.graph.children(answer.commit_ref):
         drop_node(draft, answer.commit_ref)
         draft.notify(NoticeKind.COMMIT_REFUSED, answer.commit_ref)

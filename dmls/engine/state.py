@@ -26,10 +26,11 @@ from dmls.engine.effects import (
     StoreChange,
     Table,
 )
+from dmls.engine.sources import EventFacts
 from dmls.forks.graph import Device, EpochGraph, Node, Vote
 from dmls.forks.reconcile import DeviceList
 from dmls.forks.tally import EMPTY_TALLY, Tally
-from dmls.ids import CommitRef, EventId, KeyPackageRef, RoomId, UserId
+from dmls.ids import CommitRef, KeyPackageRef, RoomId, UserId
 from dmls.matrix.events import RoomEvent
 from dmls.matrix.membership import RoomMembership
 from dmls.mls.crypto.randomness import Random
@@ -54,8 +55,8 @@ class NodeEntry:
     """The node whose event carries the last keyframe."""
     bytes_since_keyframe: int
     commits_since_keyframe: int
-    auth_events: tuple[EventId, ...]
-    """Of the node's event: they tell under which join it was sent."""
+    events: tuple[EventFacts, ...]
+    """All that brought the node, sorted by id: their auth events tell under which joins it was sent."""
     received_at_ms: int
 
 
@@ -69,10 +70,10 @@ class HeldEpoch:
 
 @dataclass(frozen=True, slots=True)
 class TrackedVote:
-    """A vote, with the auth events of its event."""
+    """A vote, with all events that brought it, sorted by id."""
 
     vote: Vote
-    auth_events: tuple[EventId, ...]
+    events: tuple[EventFacts, ...]
 
 
 @dataclass(frozen=True, slots=True)

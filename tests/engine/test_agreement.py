@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from dataclasses import replace
 
+import pytest
+
 from dmls.engine.effects import EventResult, IngestOutcome
-from dmls.engine.inputs import EventReceived
+from dmls.engine.inputs import EventReceived, MemberEventReceived
 from dmls.engine.nodes import find_leaf
 from dmls.engine.room import RoomEngine
 from dmls.forks.aad import make_vote, sign_vote
 from dmls.forks.graph import Vote
 from dmls.ids import DeviceId, EventId, GroupId, ServerName
-from dmls.matrix.events import RoomEvent
+from dmls.matrix.events import MemberEvent, Membership, RoomEvent
 from dmls.mls.crypto.secret import Secret
-from tests.engine.test_worked_fork import observer, replayed_head, told
-from tests.support.worked_fork import BOB, ROOM, SUITE, WorkedFork, play
+from tests.engine.test_worked_fork import observer, replayed_head, room_event, store, told
+from tests.support.worked_fork import ALICE, BOB, ROOM, SUITE, WorkedFork, play
 
 
 def take_in(engine: RoomEngine, event: RoomEvent) -> EventResult:
@@ -60,3 +63,56 @@ def test_the_vote_of_a_message_that_cannot_be_opened_counts_for_those_who_could_
     assert take_in(outsider, event).outcome == IngestOutcome.PROCESSED
     assert 99 in {vote.vote_seq for vote in votes_of(outsider)}
     assert votes_of(insider) == votes_of(outsider)
+
+
+# One commit or vote in several events
+
+
+def with_spent_join(engine: RoomEngine) -> EventId:
+    """Tell an engine of a join of alice that her leave has ended, before the one she is in the room by."""
+    join = MemberEvent(EventId("$join-old"), ALICE, ALICE, Membership.JOIN)
+    leave = MemberEvent(EventId("$leave-old"), ALICE, ALICE, Membership.LEAVE, (join.event_id,))
+    for event in (join, leave):
+        engine.step(MemberEventReceived(event), 0, bytes)
+    return join.event_id
+
+
+def events_of(*event_ids: str) -> list[RoomEvent]:
+    return [room_event(event) for event in told()["events"] if event["event_id"] in event_ids]
+
+
+@pytest.mark.parametrize("copied", ["$commit-7", "$message-12"])
+def test_what_was_sent_under_two_joins_counts_by_the_one_that_is_not_spent_in_any_order(copied: str) -> None:
+    found = set()
+    for order in itertools.permutations(range(3)):
+        engine = observer()
+        spent = with_spent_join(engine)
+        (event,) = events_of(copied)
+        copies = [event, *(replace(event, event_id=EventId(f"$copy-{n}"), auth_events=(spent,)) for n in range(2))]
+        for other in [room_event(item) for item in told()["events"] if item["event_id"] != copied]:
+            take_in(engine, other)
+        for number in order:
+            assert take_in(engine, copies[number]).outcome in (IngestOutcome.PROCESSED, IngestOutcome.PARKED)
+        facts = frozenset((node.commit_ref, node.is_spent) for node in (entry.node for entry in engine.state.entries.values()))
+        found.add((engine.state.head, facts, frozenset(votes_of(engine))))
+        assert not any(is_spent for _, is_spent in facts)
+        assert not any(vote.is_spent for vote in votes_of(engine))
+    assert len(found) == 1
+
+
+def test_what_was_sent_under_spent_joins_only_is_spent_also_after_a_restart() -> None:
+    records: dict[tuple[str, bytes], bytes] = {}
+    engine = observer(records)
+    spent = with_spent_join(engine)
+    *before, event = events_of("$genesis-1", "$commit-2", "$commit-3", "$commit-7")
+    copies = [replace(event, event_id=EventId(f"$copy-{number}"), auth_events=(spent,)) for number in range(2)]
+    for item in (*before, *copies):
+        store(engine.step(EventReceived(item), 1, bytes), records)
+    (entry,) = [entry for entry in engine.state.entries.values() if entry.node.event_id == "$copy-0"]
+    assert entry.node.is_spent
+    assert engine.state.head != entry.node.commit_ref
+    again = RoomEngine.load(ROOM, engine.state.agent, [(*key, value) for key, value in records.items()])
+    assert again.state.entries[entry.node.commit_ref].events == entry.events
+    assert len(entry.events) == 2
+    assert take_in(again, event).outcome == IngestOutcome.PROCESSED
+    assert again.state.head == entry.node.commit_ref

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dmls.engine.agent import Agent
-from dmls.engine.effects import DecryptOutcome, IngestOutcome
+from dmls.engine.effects import DecryptOutcome, Effects, IngestOutcome, Put
 from dmls.engine.inputs import EventReceived, RoomStateChanged
 from dmls.engine.room import RoomEngine
 from dmls.ids import EventId, RoomId, ServerName, UserId
@@ -62,9 +62,10 @@ def test_everybody_reads_what_was_said_in_their_epochs_on_both_branches(user: st
 # Replayed by somebody without keys
 
 
-def observer() -> RoomEngine:
-    """An engine that was told of the room's members and holds no device."""
+def observer(records: dict[tuple[str, bytes], bytes] | None = None) -> RoomEngine:
+    """An engine that was told of the room's members and holds no device; `records` is where it stores what it knows."""
     content = told()
+    records = {} if records is None else records
     room_id = RoomId(content["room_id"])
     engine = RoomEngine.create(room_id, Agent(ServerName("three.example"), True))
     members: dict[UserId, MemberEvent | None] = {
@@ -74,8 +75,14 @@ def observer() -> RoomEngine:
         for item in content["member_events"]
     }
     facts = RoomFacts(create_sender=UserId(content["create_sender"]), room_version="10", encryption_algorithm="org.dmls.v1")
-    engine.step(RoomStateChanged(1, facts, members), 0, random.Random(0).randbytes)
+    effects = engine.step(RoomStateChanged(1, facts, members), 0, random.Random(0).randbytes)
+    store(effects, records)
     return engine
+
+
+def store(effects: Effects, records: dict[tuple[str, bytes], bytes]) -> None:
+    """Keep the records that a step wrote."""
+    records |= {(change.table, change.key): change.value for change in effects.changes if isinstance(change, Put)}
 
 
 def room_event(event: dict[str, Any]) -> RoomEvent:
