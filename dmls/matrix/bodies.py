@@ -259,7 +259,7 @@ def _read_type(value: Any) -> str:
 
 _X = Field(_read_bytes, _write_x)
 _KEYFRAME = Field(_read_x, _write_x)
-_REFERENCE = octets(32, 48, 64)  # one length per hash function of the seven suites
+_REFERENCE = octets(*range(1, 65))  # as long as the hash of the group's suite, which may be one for private use
 _ROOM = Field(parse_room_id)
 _EVENT = Field(parse_event_id)
 _SUITE = integer(0xFFFF)
