@@ -65,7 +65,7 @@ BODIES: list[Body] = [
     WelcomeBody(ROOM, BLOB),
 ]
 
-refs = st.sampled_from([32, 48, 64]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
+refs = st.sampled_from([8, 32, 48, 64]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
 events = st.text(st.characters(min_codepoint=0x21, exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40).map(
     lambda text: EventId("$" + text)
 )
