@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dmls.engine.commits import enter_by_welcome, receive_commit, receive_genesis
-from dmls.engine.effects import BlobWanted, EventKind, EventResult, IngestOutcome, Table
+from dmls.engine.effects import BlobWanted, DecryptOutcome, EventKind, EventResult, IngestOutcome, Table
 from dmls.engine.inputs import ToDeviceReceived
 from dmls.engine.messages import receive_message, receive_vote, rejected
 from dmls.engine.nodes import correct_node, refresh_head
@@ -60,7 +60,8 @@ def receive_event(draft: Draft, event: RoomEvent) -> EventResult:
     if parked is not None:
         return _correct_parked(draft, key, parked, event)
     known = draft.state.outcomes.get(key)
-    if known is not None:
+    is_readmitted = known is not None and known.reason == DecryptOutcome.SENDER_NOT_IN_ROOM and event.before_departure
+    if known is not None and not is_readmitted:
         return _correct(draft, event, known)
     return _take_in(draft, key, event, is_to_device=False)
 

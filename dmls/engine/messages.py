@@ -99,6 +99,8 @@ def _open(draft: Draft, event: RoomEvent, ref: CommitRef, entry: NodeEntry, mess
     held = draft.state.epochs.get(ref)
     if held is None or not held.state.secrets.sender_data_secret:
         return _without_secrets(draft, ref, entry, is_expired=held is not None or _is_out_of_reach(draft, ref))
+    if not event.before_departure and not draft.state.membership.is_joined_in(event.sender, event.auth_events):
+        return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref, DecryptOutcome.SENDER_NOT_IN_ROOM)
     content, after = open_message(held.state, message)
     body_content, sender = content.content.content, content.content.sender
     if not isinstance(body_content, ApplicationData) or not isinstance(sender, Member):

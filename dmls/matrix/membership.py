@@ -171,6 +171,17 @@ class RoomMembership:
         event = self.member_event(user)
         return event if event is not None and event.membership is Membership.JOIN else None
 
+    def is_joined_in(self, user: UserId, auth_events: Iterable[EventId]) -> bool:
+        """Tells whether a user was in the room by the auth events of an event of theirs.
+
+        Not so if the member events among them are no joins, or if one is the spent join that the resolved state went back to. A
+        join that was spent later, and auth events of which nothing is known, say nothing against it.
+        """
+        member = self._members.get(user)
+        cited = () if member is None else tuple(member.events[event_id] for event_id in auth_events if event_id in member.events)
+        gone_back_to = member.current if member is not None and user in self._spent else None
+        return not cited or any(event.membership is Membership.JOIN and event.event_id != gone_back_to for event in cited)
+
     def is_spent(self, event_id: EventId) -> bool:
         """Tells whether this is a join that an accepted leave or ban of its user has in its auth chain."""
         user = self._users.get(event_id)
