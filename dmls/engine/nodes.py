@@ -14,6 +14,7 @@ from dmls.engine.state import Draft, HeldEpoch, NodeEntry, TrackedVote
 from dmls.forks.graph import Device
 from dmls.ids import CommitRef, EpochId, LeafIndex
 from dmls.mls.crypto.secret import Secret
+from dmls.mls.group.keyring import keys_in_use
 from dmls.mls.group.state import GroupState, export_secret
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
@@ -27,6 +28,7 @@ __all__ = [
     "keep_vote",
     "own_leaves",
     "refresh_head",
+    "sweep_keys",
 ]
 
 _LABEL = "DMLS epoch ID"
@@ -95,11 +97,23 @@ def drop_node(draft: Draft, ref: CommitRef) -> None:
     if ref in state.epochs:
         draft.update(epochs=state.epochs.delete(ref))
         draft.delete(Table.EPOCH, ref)
+        sweep_keys(draft)
+
+
+def sweep_keys(draft: Draft) -> None:
+    """Delete the private keys that no retained epoch's tree names any more."""
+    used: set[bytes] = set()
+    for held in draft.state.epochs.values():
+        used |= keys_in_use(held.state.public.tree, held.state.own_leaves)
+    unused = [key for key in draft.state.ring.keys if key not in used]
+    draft.update(ring=draft.state.ring.discard(unused))
+    for key in unused:
+        draft.delete(Table.PRIVATE_KEY, key)
 
 
 def add_epoch(draft: Draft, ref: CommitRef, state: GroupState, private_keys: Mapping[bytes, Secret]) -> None:
-    """Hold the secrets of a node's epoch."""
-    held = HeldEpoch(state)
+    """Hold the secrets of a node's epoch; those of resumption, which no commit of such a group may use, are let go."""
+    held = HeldEpoch(state.without_resumption_psks())
     draft.update(epochs=draft.state.epochs.set(ref, held), ring=draft.state.ring.add(private_keys))
     if ref in draft.state.failed:
         draft.update(failed=draft.state.failed.delete(ref))
@@ -147,14 +161,21 @@ def _take_stand(draft: Draft) -> None:
     if is_locked_out != bool(draft.state.locked_out_since_ms):
         draft.update(locked_out_since_ms=draft.now_ms if is_locked_out else 0)
     if standing.ref is not None and standing.ref != before:
-        _mark_succession(draft, standing.ref)
+        _mark_succession(draft, before, standing.ref)
 
 
-def _mark_succession(draft: Draft, stand: CommitRef) -> None:
-    """Start the retention clock of every held epoch that was left: behind it on its chain, or on another branch."""
+def _mark_succession(draft: Draft, before: CommitRef | None, stand: CommitRef) -> None:
+    """Start the retention clock of every held epoch that was left: behind it on its chain, or on another branch.
+
+    That of an epoch on a branch where nobody stood runs since it came, and that of the one to stand on not at all.
+    """
+    graph = draft.state.graph
+    tips = [ref for ref in (stand, before) if ref is not None and ref in graph]
     for ref, held in draft.state.epochs.items():
-        if ref == stand or held.succeeded_at_ms:
+        is_left = ref != stand and any(graph.is_ancestor(ref, tip) for tip in tips)
+        since_ms = held.succeeded_at_ms or draft.now_ms if is_left else 0
+        if since_ms == held.succeeded_at_ms or not (is_left or ref == stand):
             continue
-        marked = replace(held, succeeded_at_ms=draft.now_ms)
+        marked = replace(held, succeeded_at_ms=since_ms)
         draft.update(epochs=draft.state.epochs.set(ref, marked))
         put_epoch(draft, ref, marked)

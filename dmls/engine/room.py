@@ -123,9 +123,10 @@ class RoomEngine:
 
 
 def _may_end_retention(before: RoomState, after: RoomState) -> bool:
-    """Tell whether an epoch's time may have ended: by new nodes and votes, or because other users are joined now."""
+    """Tell whether an epoch's time may have ended: by new nodes and votes, or because other users or devices are here."""
     return (
         after.graph is not before.graph
+        or after.gone is not before.gone
         or after.votes is not before.votes
         or after.head != before.head
         or after.stand != before.stand

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dmls.engine.agent import devices_of
+from dmls.engine.agent import device_of, devices_of
 from dmls.engine.committing import ready_key_packages, send_commit, send_external_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
-from dmls.engine.nodes import find_leaf, refresh_head
+from dmls.engine.nodes import find_leaf, refresh_head, sweep_keys
 from dmls.engine.planning import CLAIM_PATIENCE_MS, Plan, can_found, join_due_ms, make_plan, wanted_device_lists
 from dmls.engine.records import put_claim, put_epoch, put_list_request, put_meta
 from dmls.engine.standing import DEEP_SWITCH_MS, is_undecided
@@ -19,7 +19,6 @@ from dmls.forks.aad import read_params
 from dmls.forks.graph import Device
 from dmls.forks.retention import RetainedEpoch, expired_epochs
 from dmls.ids import CommitRef
-from dmls.mls.group.keyring import keys_in_use
 
 __all__ = ["act", "ask_for_key_packages", "next_wake_ms", "note_dirty", "purge"]
 
@@ -172,8 +171,9 @@ def _is_voted(state: RoomState, device: Device, stand: CommitRef) -> bool:
 
 
 def purge(draft: Draft) -> int | None:
-    """Delete secrets whose time is over; return when to look again, in milliseconds."""
+    """Delete secrets whose time is over, or whose devices are; return when to look again, in milliseconds."""
     plaintexts_ms = _purge_plaintexts(draft)
+    _leave_with_devices(draft)
     state = draft.state
     if state.stand is None:
         return plaintexts_ms
@@ -198,8 +198,28 @@ def purge(draft: Draft) -> int | None:
         _drop_external_key(draft, ref)
     if expiry.epochs:
         put_meta(draft)
-        _sweep_keys(draft)
+        sweep_keys(draft)
     return min((at_ms for at_ms in (plaintexts_ms, expiry.look_again_ms) if at_ms is not None), default=None)
+
+
+def _leave_with_devices(draft: Draft) -> None:
+    """Let go of what only own devices that are deleted for good were members of: the head too, which would never be left."""
+    if not draft.state.gone:
+        return
+    is_changed = False
+    for ref, held in draft.state.epochs.items():
+        own = {index: held.state.public.tree.leaf(index) for index in held.state.own_leaves}
+        kept = frozenset(index for index, leaf in own.items() if leaf is None or device_of(leaf) not in draft.state.gone)
+        if kept == held.state.own_leaves:
+            continue
+        is_changed = True
+        if kept:
+            _keep(draft, ref, replace(held, state=replace(held.state, own_leaves=kept)))
+        else:
+            _delete_epoch(draft, ref)
+    if is_changed:
+        put_meta(draft)
+        sweep_keys(draft)
 
 
 def _retained(draft: Draft, ref: CommitRef, held: HeldEpoch) -> RetainedEpoch:
@@ -227,17 +247,6 @@ def _drop_message_secrets(draft: Draft, ref: CommitRef) -> None:
 def _drop_external_key(draft: Draft, ref: CommitRef) -> None:
     held = draft.state.epochs[ref]
     _keep(draft, ref, replace(held, state=held.state.without_external_secret()))
-
-
-def _sweep_keys(draft: Draft) -> None:
-    """Delete the private keys that no retained epoch's tree names any more."""
-    used: set[bytes] = set()
-    for held in draft.state.epochs.values():
-        used |= keys_in_use(held.state.public.tree, held.state.own_leaves)
-    unused = [key for key in draft.state.ring.keys if key not in used]
-    draft.update(ring=draft.state.ring.discard(unused))
-    for key in unused:
-        draft.delete(Table.PRIVATE_KEY, key)
 
 
 def _purge_plaintexts(draft: Draft) -> int | None:

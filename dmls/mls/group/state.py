@@ -84,6 +84,10 @@ class GroupState:
         """Return the state unable to follow external commits."""
         return replace(self, secrets=replace(self.secrets, external_secret=Secret(b"")))
 
+    def without_resumption_psks(self) -> GroupState:
+        """Return the state unable to prove to another group, or to a later epoch, that it was here."""
+        return replace(self, secrets=replace(self.secrets, resumption_psk=Secret(b"")), resumption_psks=Map())
+
     def __repr__(self) -> str:
         return f"GroupState(epoch={self.public.context.epoch}, own_leaves={sorted(self.own_leaves)})"
 
