@@ -166,7 +166,9 @@ def test_nothing_that_is_gone_is_found_in_the_files(tmp_path: Path, seed: int, w
     for home in (hs1, hs2):
         assert {left, right} <= set(home.state().epochs)
     world.let_time_pass(60)
-    (head,) = heads([hs1, hs2])
+    head = hs1.state().head
+    assert head is not None
+    assert head == hs2.state().head
     loser = next(ref for ref in (left, right) if ref not in hs1.state().graph.path_up(head))
     exam.examine()
     for name in ("hs1", "hs2"):
@@ -211,7 +213,7 @@ def test_nothing_that_is_gone_is_found_in_the_files(tmp_path: Path, seed: int, w
     exam.examine()
     assert exam.found("hs1", refused, *exam.epochs["hs1"][refused]) == set()
 
-    # A deleted device's own keys go at once, a banned user's server gets nothing new.
+    # A deleted device's own keys go at once, and with the last device of an agent all that it holds.
     signing_key = bytes(hs1.secrets[bob])
     exam.examine()
     assert exam.finders["hs1"].finds(signing_key)
@@ -219,12 +221,21 @@ def test_nothing_that_is_gone_is_found_in_the_files(tmp_path: Path, seed: int, w
     world.settle()
     exam.examine()
     assert not exam.finders["hs1"].finds(signing_key)
+    assert hs2.state().epochs
+    hs2.remove_device(dan_2)
+    hs2.remove_device(dan)
+    exam.examine()
+    assert not hs2.state().epochs
+    assert not hs2.state().ring.keys
+    for ref, kinds in exam.epochs["hs2"].items():
+        assert exam.found("hs2", ref, *kinds) == set()
     world.set_membership(DAN, Membership.BAN, by=ALICE)
     world.settle()
     world.let_time_pass(30)
     assert exam.members("hs1") == {alice, erin}
-    (head,) = heads([hs1, hs3])
-    assert head not in hs2.state().epochs
+    head = hs1.state().head
+    assert head is not None
+    assert head == hs3.state().head
 
     # After the retention time only the head is left, and of the private keys those of its tree.
     exam.pass_time(3 * DAY + HOUR)
