@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
-from dmls.engine.agent import DevicePolicy, device_of
-from dmls.engine.effects import BackfillWanted, EventKind, EventResult, IngestOutcome, NoticeKind
+from dmls.engine.agent import device_of
+from dmls.engine.anchors import join_up
+from dmls.engine.backfill import want_history
+from dmls.engine.effects import EventKind, EventResult, IngestOutcome, NoticeKind
+from dmls.engine.judging import (
+    POLICY,
+    check_author,
+    check_group_info,
+    commit_of,
+    content_of_commit,
+    inline,
+    path_of,
+    read_commit,
+    read_group_info,
+    transition_devices,
+)
 from dmls.engine.nodes import add_epoch, add_node, correct_node, own_leaves, refresh_head
+from dmls.engine.parking import Missing
 from dmls.engine.profile import check_commit_profile, check_group_profile, rule_of
 from dmls.engine.records import put_epoch, put_meta
 from dmls.engine.sources import EventFacts, facts_of, is_spent
@@ -20,45 +36,37 @@ from dmls.errors import (
     InvalidMessageError,
     PuncturedError,
 )
-from dmls.forks.aad import DmlsCommitAAD, commit_ref, content_hash, decode_commit_aad, genesis_ref, read_node_ref
+from dmls.forks.aad import DmlsCommitAAD, content_hash, decode_commit_aad, genesis_ref, read_node_ref
 from dmls.forks.graph import VIRTUAL_ROOT, Device, Node
 from dmls.ids import CommitRef, KeyPackageRef, LeafIndex
-from dmls.matrix.bodies import CommitBody, GenesisBody, Inline
+from dmls.matrix.bodies import CommitBody, EventPointer, GenesisBody, Inline
 from dmls.matrix.events import RoomEvent
 from dmls.mls.codec import decode
 from dmls.mls.crypto.secret import Secret
-from dmls.mls.crypto.suites import CipherSuite, cipher_suite
+from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.framing.public_message import unprotect_public
-from dmls.mls.group.follower import PublicGroup, check_group_info_signature, follow, verify_sender
+from dmls.mls.group.follower import PublicGroup, follow, verify_sender
 from dmls.mls.group.process import process_commit
 from dmls.mls.group.transition import Transition, follow_commit
 from dmls.mls.group.welcome import JoinOptions, join
-from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import key_package_ref
+from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.messages.message import AuthenticatedContent, Member, MLSMessage, PublicMessage
-from dmls.mls.messages.registry import WireFormat
 from dmls.mls.messages.welcome import Welcome
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
 __all__ = [
     "STALE_PARENT",
     "add_genesis",
+    "enter_by_commit_event",
     "enter_by_welcome",
     "receive_commit",
     "receive_genesis",
-    "transition_devices",
 ]
 
 STALE_PARENT = "STALE_PARENT"
 """Reason of a valid commit that came when the secrets it needs of its parent were deleted: it counts and is not processed."""
-_POLICY = DevicePolicy()
-
-
-def _inline(field: object) -> bytes:
-    if not isinstance(field, Inline):
-        raise InvalidMessageError("a blob of the event is not here")
-    return field.data
 
 
 def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventResult:
@@ -68,30 +76,25 @@ def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventR
         DMLSError: the genesis is malformed or breaks a rule.
     """
     suite = cipher_suite(body.ciphersuite)
-    encoded = _inline(body.group_info)
+    encoded = inline(body.group_info)
     ref = genesis_ref(suite, encoded)
     if ref in draft.state.entries:
         # Whoever relays the bytes under another name must not change what is known of the genuine event.
-        _check_author(event, draft.state.entries[ref].node.author)
+        check_author(event.sender, draft.state.entries[ref].node.author)
         correct_node(draft, ref, facts_of(event))
         return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
     group_info = decode(MLSMessage, encoded).body
     if not isinstance(group_info, GroupInfo):
         raise InvalidGroupInfoError("a genesis holds a GroupInfo")
-    group = follow(suite, group_info, RatchetTree.decode(suite, _inline(body.keyframe)), policy=_POLICY)
+    group = follow(suite, group_info, RatchetTree.decode(suite, inline(body.keyframe)), policy=POLICY)
     check_group_profile(group, draft.state.room_id)
     founder = group.tree.leaf(LeafIndex(0))
     if group.context.epoch != 0 or group.tree.member_count != 1 or group_info.signer != 0 or founder is None:
         raise InvalidGroupInfoError("a genesis has one member, at leaf 0, and epoch 0")
     author = device_of(founder)
-    _check_author(event, author)
+    check_author(event.sender, author)
     add_genesis(draft, ref, group, encoded, author, facts_of(event))
     return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
-
-
-def _check_author(event: RoomEvent, author: Device) -> None:
-    if event.sender != author.user_id:
-        raise InvalidCommitError("the event's sender is not the user of the author's leaf")
 
 
 def add_genesis(draft: Draft, ref: CommitRef, group: PublicGroup, group_info: bytes, author: Device, facts: EventFacts) -> None:
@@ -111,31 +114,33 @@ def add_genesis(draft: Draft, ref: CommitRef, group: PublicGroup, group_info: by
         before_departure=facts.before_departure,
         is_spent=is_spent(draft.state.membership, (facts,)),
     )
-    add_node(draft, NodeEntry(node, group, group_info, ref, 0, 0, (facts,), draft.now_ms))
+    entry = NodeEntry(node, group, group_info, ref, 0, 0, (facts,), draft.now_ms)
+    add_node(draft, entry)
+    join_up(draft, entry)
+    want_history(draft)
     draft.update(cipher_suite=group.suite.id)
     put_meta(draft)
     refresh_head(draft)
 
 
-def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventResult | CommitRef:
+def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventResult | Missing:
     """Take in a commit; return the missing parent where it has to wait for one.
 
     Raises:
         DMLSError: the commit is malformed or breaks a rule that everybody can check.
     """
     suite = cipher_suite(body.ciphersuite)
-    message = decode(MLSMessage, _inline(body.message)).body
-    if not isinstance(message, PublicMessage) or not isinstance(message.content.content, Commit):
-        raise InvalidCommitError("a commit is a public message")
-    content = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, message.content, message.signature, message.confirmation_tag)
-    ref = commit_ref(suite, content)
+    message, ref = read_commit(body)
+    content = content_of_commit(message)
     known = draft.state.entries.get(ref)  # CP-14
     if known is not None:
-        _check_author(event, known.node.author)
+        check_author(event.sender, known.node.author)
         correct_node(draft, ref, facts_of(event))
         reason = ""
-        if ref not in draft.state.epochs and ref not in draft.state.expired:
-            transition = follow_commit(_parent(draft, known.node.parent_ref).group, content, _POLICY)
+        if known.anchor is not None:
+            enter_by_commit_event(draft, ref, body)
+        elif ref not in draft.state.epochs and ref not in draft.state.expired:
+            transition = follow_commit(_parent(draft, known.node.parent_ref).group, content, POLICY)
             reason = _enter(draft, ref, message, transition, body)
         refresh_head(draft)
         return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref, reason)
@@ -144,17 +149,16 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     parent = draft.state.entries.get(parent_ref)
     if parent is None:
         hints = () if body.parent_event is None else (body.parent_event,)
-        draft.send(BackfillWanted(hints, (parent_ref,)))
-        return parent_ref
+        return Missing(parent_ref, hints, ref, content.content.epoch + 1)
     if parent.group.suite is not suite:
         raise InvalidCommitError("another cipher suite than the group's")
     verify_sender(parent.group, content)
-    author = _author(parent.group, content)
-    _check_author(event, author)
-    check_commit_profile(parent.group, message.content.content, message.content.sender)
-    transition = follow_commit(parent.group, content, _POLICY)
-    group_info = _inline(body.group_info)
-    _check_group_info(suite, ref, transition, group_info)
+    author = device_of(_author_leaf(parent.group, content))
+    check_author(event.sender, author)
+    check_commit_profile(parent.group, commit_of(content), message.content.sender)
+    transition = follow_commit(parent.group, content, POLICY)
+    group_info = inline(body.group_info)
+    check_group_info(suite, ref, transition.group, transition.committer, read_group_info(group_info))
     _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(event))
     if aad.rejects and author not in draft.state.agent.devices:
         draft.notify(NoticeKind.FAILURE_REPORTED, CommitRef(aad.rejects[0].commit_ref), f"{author.user_id} {author.device_id}")
@@ -167,41 +171,12 @@ def _parent(draft: Draft, ref: CommitRef) -> NodeEntry:
     return draft.state.entries[ref]
 
 
-def _author(group: PublicGroup, content: AuthenticatedContent) -> Device:
-    sender, commit = content.content.sender, content.content.content
-    if isinstance(sender, Member):
-        leaf = group.tree.leaf(LeafIndex(sender.leaf_index))
-    else:
-        leaf = commit.path.leaf_node if isinstance(commit, Commit) and commit.path is not None else None
+def _author_leaf(group: PublicGroup, content: AuthenticatedContent) -> LeafNode:
+    sender = content.content.sender
+    leaf = group.tree.leaf(LeafIndex(sender.leaf_index)) if isinstance(sender, Member) else path_of(content).leaf_node
     if leaf is None:
         raise InvalidCommitError("the author has no leaf")
-    return device_of(leaf)
-
-
-def _check_group_info(suite: CipherSuite, ref: CommitRef, transition: Transition, encoded: bytes) -> None:
-    """Check that the GroupInfo beside a commit is of the epoch it makes, by its author, so that newcomers are not misled.
-
-    Raises:
-        InvalidGroupInfoError, SignatureError, CodecError: it is not.
-    """
-    group_info = decode(MLSMessage, encoded).body
-    group = transition.group
-    if not isinstance(group_info, GroupInfo) or group_info.group_context != group.context:
-        raise InvalidGroupInfoError("the GroupInfo is not of the commit's epoch")
-    if group_info.confirmation_tag != group.confirmation_tag or group_info.signer != transition.committer:
-        raise InvalidGroupInfoError("the GroupInfo is not by the commit's author")
-    if read_node_ref(group_info.extensions) != ref:
-        raise InvalidGroupInfoError("the GroupInfo names another node")
-    check_group_info_signature(group.suite, group_info, group.tree)
-
-
-def transition_devices(group: PublicGroup, transition: Transition) -> tuple[tuple[Device, ...], tuple[Device, ...]]:
-    """Return the devices a commit adds and removes; one that joins by itself counts as added."""
-    added = [device_of(key_package.leaf_node) for _, key_package in transition.applied.added]
-    removed = tuple(device_of(leaf) for _, leaf in transition.applied.removed)
-    if transition.is_external and transition.commit.path is not None:
-        added.append(device_of(transition.commit.path.leaf_node))
-    return tuple(added), removed
+    return leaf
 
 
 def _add_commit(
@@ -216,7 +191,7 @@ def _add_commit(
     body: CommitBody,
     facts: EventFacts,
 ) -> None:
-    added, removed = transition_devices(parent.group, transition)
+    added, removed = transition_devices(transition)
     node = Node(
         commit_ref=ref,
         parent_ref=parent.node.commit_ref,
@@ -235,8 +210,8 @@ def _add_commit(
         before_departure=facts.before_departure,
         is_spent=is_spent(draft.state.membership, (facts,)),
     )
-    size = len(_inline(body.message))
-    carries = isinstance(body.keyframe, Inline)
+    size = len(inline(body.message))
+    carries = _carries_keyframe(transition.group.tree, body)
     entry = NodeEntry(
         node,
         transition.group,
@@ -248,6 +223,17 @@ def _add_commit(
         draft.now_ms,
     )
     add_node(draft, entry)
+    join_up(draft, entry)
+
+
+def _carries_keyframe(tree: RatchetTree, body: CommitBody) -> bool:
+    """Tell whether the tree is with a commit, or in a blob that it names. If it is another, newcomers must not rely on it."""
+    if isinstance(body.keyframe, EventPointer):
+        return False
+    encoded = tree.encode()
+    if isinstance(body.keyframe, Inline):
+        return body.keyframe.data == encoded
+    return body.keyframe.sha256 == hashlib.sha256(encoded).digest()
 
 
 def _enter(
@@ -276,6 +262,15 @@ def _enter(
             draft.update(failed=draft.state.failed.set(ref, True))
             put_meta(draft)
     return reason
+
+
+def enter_by_commit_event(draft: Draft, ref: CommitRef, body: CommitBody) -> None:
+    """Enter an anchor by the Welcome that its event carries, if that is for an own device."""
+    if isinstance(body.welcome, Inline):
+        try:
+            enter_by_welcome(draft, ref, decode(MLSMessage, body.welcome.data).body)
+        except DMLSError as error:
+            draft.notify(NoticeKind.COMMIT_FAILED, ref, error.reason)
 
 
 def _follow(draft: Draft, ref: CommitRef, message: PublicMessage, transition: Transition) -> tuple[str, bool]:
@@ -338,7 +333,7 @@ def enter_by_welcome(draft: Draft, ref: CommitRef, message: object) -> bool:
         if bundle is None:
             continue
         if not entered:
-            options = JoinOptions(rule=rule_of(entry.group), policy=_POLICY, followed=entry.group)
+            options = JoinOptions(rule=rule_of(entry.group), policy=POLICY, followed=entry.group)
             joined = join(entry.group.suite, message, bundle, options=options)
             if read_node_ref(joined.group_info.extensions) != ref:
                 raise InvalidGroupInfoError("the Welcome is of another node")

@@ -85,7 +85,7 @@ def send_genesis(draft: Draft, own: OwnDevice) -> None:
     ref = genesis_ref(suite, encoded)
     add_genesis(draft, ref, created.state.public, encoded, own.device, NO_EVENT)
     add_epoch(draft, ref, created.state, created.private_keys)
-    body = GenesisBody(suite.id, Inline(encoded), Inline(created.state.public.tree.encode()))
+    body = GenesisBody(suite.id, Inline(encoded), Inline(created.state.public.tree.encode()), commit_ref=ref)
     emit(draft, own.device, body, ref)
     draft.notify(NoticeKind.GENESIS, ref)
 

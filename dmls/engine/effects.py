@@ -121,7 +121,7 @@ class ClaimWanted:
 
 @dataclass(frozen=True, slots=True)
 class BackfillWanted:
-    """Events that others refer to and that have not come: by event id where a hint names one, else by commit_ref."""
+    """Commits and geneses that have not come, by commit_ref; `event_ids` are hints where they are, any of which may be a lie."""
 
     event_ids: tuple[EventId, ...]
     commit_refs: tuple[CommitRef, ...] = ()

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dmls.engine.sources import EventFacts
 from dmls.forks.graph import Device
 from dmls.ids import DeviceId, EventId, UserId
-from dmls.mls.codec import decode, encode, opaque, struct, uint8, uint16, uint32, uint64, vector
+from dmls.mls.codec import decode, encode, opaque, optional, struct, uint8, uint16, uint32, uint64, vector
 
 __all__ = [
+    "ASKED",
     "CLAIM",
     "KEY_PACKAGE",
     "LIST_REQUEST",
@@ -17,6 +18,8 @@ __all__ = [
     "META",
     "PENDING_VOTE",
     "TIMES",
+    "AnchorRecord",
+    "AskedRecord",
     "DeviceRecord",
     "EpochRecord",
     "ListRecord",
@@ -54,6 +57,8 @@ MEMBER_SINCE = b"member_since:"
 """Prefix of the keys of when a user's current member event came; the user follows."""
 PENDING_VOTE = b"pending_vote:"
 """Prefix of the keys of votes on their way; the device follows."""
+ASKED = b"asked:"
+"""Prefix of the keys of what was asked for; its name follows (`dmls.engine.parking`)."""
 
 
 @struct
@@ -113,6 +118,14 @@ class SourceRecord:
 
 
 @struct
+class AnchorRecord:
+    """The commit of an anchor, and where its parent is said to be, if anywhere."""
+
+    message: opaque
+    parent_event: opaque
+
+
+@struct
 class NodeRecord:
     """A node, without its tree."""
 
@@ -124,6 +137,7 @@ class NodeRecord:
     commits_since_keyframe: uint32
     events: vector[SourceRecord]
     received_at_ms: uint64
+    anchor: optional[AnchorRecord]
 
 
 @struct
@@ -155,8 +169,22 @@ class ParkedRecord:
     before_departure: uint8
     auth_events: vector[opaque]
     missing: opaque
+    hints: vector[opaque]
+    commit_ref: opaque
+    epoch: optional[uint64]
     parked_at_ms: uint64
     is_to_device: uint8
+    is_vouched: uint8
+    keyframe: opaque
+
+
+@struct
+class AskedRecord:
+    """How often something was asked for."""
+
+    times: uint32
+    asked_ms: uint64
+    next_ms: uint64
 
 
 @struct

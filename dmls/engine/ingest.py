@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from dmls.engine.commits import enter_by_welcome, receive_commit, receive_genesis
-from dmls.engine.effects import BlobWanted, DecryptOutcome, EventKind, EventResult, IngestOutcome, Table
+from dmls.engine.anchors import has_witness, may_anchor, take_anchor
+from dmls.engine.backfill import forget_asked, park, take_out
+from dmls.engine.commits import enter_by_commit_event, enter_by_welcome, receive_commit, receive_genesis
+from dmls.engine.effects import DecryptOutcome, EventKind, EventResult, IngestOutcome
 from dmls.engine.inputs import ToDeviceReceived
+from dmls.engine.judging import read_commit
 from dmls.engine.messages import receive_message, receive_vote, rejected
 from dmls.engine.nodes import correct_node, refresh_head
-from dmls.engine.records import put_outcome, put_parked
+from dmls.engine.parking import ANCHOR, BLOB, Missing, ParkedEvent
+from dmls.engine.records import put_outcome
 from dmls.engine.sources import facts_of
-from dmls.engine.state import Draft, ParkedEvent, RoomState
+from dmls.engine.state import Draft, RoomState
 from dmls.errors import DMLSError, InvalidMessageError
-from dmls.ids import EventId, KeyPackageRef
+from dmls.forks.aad import genesis_ref
+from dmls.ids import CommitRef, EventId, KeyPackageRef
 from dmls.matrix.blobs import blob_pointers, fill
 from dmls.matrix.bodies import (
     Body,
     CommitBody,
+    EventPointer,
     GenesisBody,
     Inline,
     MessageBody,
@@ -27,7 +33,6 @@ from dmls.matrix.bodies import (
     parse_body,
 )
 from dmls.matrix.events import RoomEvent
-from dmls.matrix.identifiers import server_of
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.messages.commit import Commit
@@ -36,13 +41,10 @@ from dmls.mls.messages.message import MLSMessage, PublicMessage
 from dmls.mls.messages.proposal import Add
 from dmls.mls.messages.welcome import Welcome
 
-__all__ = ["drop_stale", "key_packages_named", "receive_blob", "receive_event", "receive_to_device", "unpark"]
+__all__ = ["key_packages_named", "receive_blob", "receive_event", "receive_to_device", "try_anchors", "unpark"]
 
-MAX_PARKED = 10_000
-MAX_PARKED_OF_AUTHOR = 500
-PARKED_FOR_MS = 7 * 86_400_000
-_BLOB = b"blob:"
 _TO_DEVICE = b"to_device:"
+_NOTHING = Missing(b"")
 
 _KINDS: Mapping[type, EventKind] = {
     GenesisBody: EventKind.GENESIS,
@@ -53,24 +55,28 @@ _KINDS: Mapping[type, EventKind] = {
 }
 
 
-def receive_event(draft: Draft, event: RoomEvent) -> EventResult:
-    """Take in an event of the timeline; one that came before only has its flags corrected."""
+def receive_event(draft: Draft, event: RoomEvent, *, is_vouched: bool = False) -> EventResult:
+    """Take in an event of the timeline; one that came before only has its flags corrected.
+
+    `is_vouched`: the own server, which follows the room, says that it is on the head's chain.
+    """
     key = event.event_id.encode()
     parked = draft.state.parked.get(key)
     if parked is not None:
-        return _correct_parked(draft, key, parked, event)
+        return _correct_parked(draft, key, replace(parked, event=event, is_vouched=is_vouched or parked.is_vouched))
     known = draft.state.outcomes.get(key)
     is_readmitted = known is not None and known.reason == DecryptOutcome.SENDER_NOT_IN_ROOM and event.before_departure
     if known is not None and not is_readmitted:
         return _correct(draft, event, known)
-    return _take_in(draft, key, event, is_to_device=False)
+    return _take_in(draft, key, ParkedEvent(event, _NOTHING, draft.now_ms, is_vouched=is_vouched))
 
 
-def _correct_parked(draft: Draft, key: bytes, parked: ParkedEvent, event: RoomEvent) -> EventResult:
-    corrected = replace(parked, event=event)
-    if corrected != parked:
-        draft.update(parked=draft.state.parked.set(key, corrected))
-        put_parked(draft, key, corrected)
+def _correct_parked(draft: Draft, key: bytes, corrected: ParkedEvent) -> EventResult:
+    if corrected != draft.state.parked[key]:
+        take_out(draft, key)
+        park(draft, key, corrected)
+        if corrected.keyframe and may_anchor(draft.state):
+            draft.candidates.append(key)
     return EventResult(IngestOutcome.PARKED)
 
 
@@ -101,20 +107,22 @@ def receive_to_device(draft: Draft, message: ToDeviceReceived) -> EventResult:
     event = RoomEvent(
         EventId(message.message_id), draft.state.room_id, message.sender, "m.room.encrypted", None, message.content, 0
     )
-    return _take_in(draft, key, event, is_to_device=True)
+    return _take_in(draft, key, ParkedEvent(event, _NOTHING, draft.now_ms, is_to_device=True))
 
 
-def _take_in(draft: Draft, key: bytes, event: RoomEvent, *, is_to_device: bool) -> EventResult:
+def _take_in(draft: Draft, key: bytes, arrived: ParkedEvent) -> EventResult:
     """Process an event; what it lacks parks it, what it breaks is remembered as its outcome."""
+    event, is_to_device = arrived.event, arrived.is_to_device
     kind = EventKind.UNKNOWN
     state = draft.state
     marks = draft.marks()
     try:
-        body = _complete(draft, parse_body(event.content))
+        written = parse_body(event.content)
+        body = _complete(draft, written)
         kind = _KINDS[type(body)]
         if isinstance(body, WelcomeBody) != is_to_device:
             raise InvalidMessageError("a Welcome is a to-device message, and nothing else is")
-        outcome = _missing_blob(draft, body) or _dispatch(draft, event, body)
+        outcome = _missing_blob(body) or _dispatch(draft, event, body)
     except DMLSError as error:
         # Whatever this event began is undone; only its outcome stays.
         draft.state = state
@@ -122,8 +130,46 @@ def _take_in(draft: Draft, key: bytes, event: RoomEvent, *, is_to_device: bool) 
         return _remember(draft, key, rejected(kind, error))
     if isinstance(outcome, EventResult):
         return _remember(draft, key, outcome)
-    _park(draft, key, ParkedEvent(event, outcome, draft.now_ms, is_to_device))
+    missing, keyframe = outcome, b""
+    if isinstance(written, CommitBody) and outcome.commit_ref and may_anchor(draft.state):
+        missing, keyframe = _keyframe(outcome, written)
+    park(draft, key, replace(arrived, missing=missing, keyframe=keyframe))
+    _note_candidates(draft, key)
     return EventResult(IngestOutcome.PARKED, kind)
+
+
+def _keyframe(missing: Missing, body: CommitBody) -> tuple[Missing, bytes]:
+    """Return what a newcomer waits for at a commit: the last keyframe is asked for with the parent, or is here."""
+    if isinstance(body.keyframe, EventPointer):
+        return replace(missing, hints=(*missing.hints, body.keyframe.event)), b""
+    if isinstance(body.keyframe, Inline):
+        return missing, ANCHOR + missing.commit_ref
+    return missing, BLOB + body.keyframe.sha256
+
+
+def _note_candidates(draft: Draft, key: bytes) -> None:
+    """Note the commit that may be taken over now that an event has been parked: that event, or the last keyframe above it.
+
+    Only what another joined user sends below is a reason to try at once; otherwise it is tried again after a while.
+    """
+    state = draft.state
+    parked = state.parked.get(key)
+    if parked is None or not may_anchor(state):
+        return
+    if parked.keyframe and (parked.is_vouched or parked.keyframe.removeprefix(BLOB) in draft.blobs):
+        draft.candidates.append(key)
+    if parked.is_to_device or parked.event.sender not in state.membership.joined():
+        return
+    seen: set[bytes] = set()
+    name = parked.missing.key
+    while name not in seen and (keys := state.parking.commits(CommitRef(name))):
+        seen.add(name)
+        above = state.parked[keys[0]]
+        if above.keyframe:
+            if above.event.sender != parked.event.sender:
+                draft.candidates.append(keys[0])
+            return
+        name = above.missing.key
 
 
 def _complete(draft: Draft, body: Body) -> Body:
@@ -131,16 +177,15 @@ def _complete(draft: Draft, body: Body) -> Body:
     return fill(body, draft.blobs) if draft.blobs else body
 
 
-def _missing_blob(draft: Draft, body: Body) -> bytes | None:
+def _missing_blob(body: Body) -> Missing | None:
     for pointer in blob_pointers(body):
         if isinstance(body, CommitBody) and body.keyframe == pointer:
             continue
-        draft.send(BlobWanted(pointer.uri, pointer.sha256, pointer.size))
-        return _BLOB + pointer.sha256
+        return Missing(BLOB + pointer.sha256)
     return None
 
 
-def _dispatch(draft: Draft, event: RoomEvent, body: Body) -> EventResult | bytes:
+def _dispatch(draft: Draft, event: RoomEvent, body: Body) -> EventResult | Missing:
     if isinstance(body, GenesisBody):
         return receive_genesis(draft, event, body)
     if isinstance(body, CommitBody):
@@ -152,13 +197,13 @@ def _dispatch(draft: Draft, event: RoomEvent, body: Body) -> EventResult | bytes
     return _receive_welcome(draft, body)
 
 
-def _receive_welcome(draft: Draft, body: WelcomeBody) -> EventResult | bytes:
+def _receive_welcome(draft: Draft, body: WelcomeBody) -> EventResult | Missing:
     if body.commit_ref is None or not isinstance(body.welcome, Inline):
         return EventResult(IngestOutcome.IGNORED, EventKind.WELCOME)
     if body.room_id != draft.state.room_id:
         raise InvalidMessageError("the Welcome is for another room")
     if body.commit_ref not in draft.state.entries:  # CC-12
-        return body.commit_ref
+        return Missing(body.commit_ref, () if body.commit_event is None else (body.commit_event,))
     enter_by_welcome(draft, body.commit_ref, decode(MLSMessage, body.welcome.data).body)
     return EventResult(IngestOutcome.PROCESSED, EventKind.WELCOME, body.commit_ref)
 
@@ -167,20 +212,6 @@ def _remember(draft: Draft, key: bytes, result: EventResult) -> EventResult:
     draft.update(outcomes=draft.state.outcomes.set(key, result))
     put_outcome(draft, key, result)
     return result
-
-
-def _park(draft: Draft, key: bytes, parked: ParkedEvent) -> None:
-    """Keep an event until what it waits for comes; the busiest server's oldest go first when too many wait."""
-    waiting = draft.state.parked.set(key, parked)
-    author = server_of(parked.event.sender)
-    of_author = [item for item in waiting.items() if server_of(item[1].event.sender) == author]
-    if len(of_author) > MAX_PARKED_OF_AUTHOR or len(waiting) > MAX_PARKED:
-        oldest = min(of_author, key=lambda item: item[1].parked_at_ms)[0]
-        waiting = waiting.delete(oldest)
-        draft.delete(Table.PARKED_EVENT, oldest)
-    draft.update(parked=waiting)
-    if key in waiting:
-        put_parked(draft, key, parked)
 
 
 def unpark(draft: Draft) -> list[tuple[str, EventResult]]:
@@ -192,19 +223,60 @@ def unpark(draft: Draft) -> list[tuple[str, EventResult]]:
     results: list[tuple[str, EventResult]] = []
     while draft.ready:
         arrived = draft.ready.pop()
-        waiting = [(key, parked) for key, parked in draft.state.parked.items() if parked.missing == arrived]
-        for key, parked in sorted(waiting, key=lambda item: (item[1].parked_at_ms, item[0])):
-            draft.update(parked=draft.state.parked.delete(key))
-            draft.delete(Table.PARKED_EVENT, key)
-            result = _take_in(draft, key, parked.event, is_to_device=parked.is_to_device)
-            if result.outcome != IngestOutcome.PARKED:
-                results.append((parked.event.event_id, result))
+        for key in draft.state.parking.waiting_for(arrived):
+            parked = take_out(draft, key)
+            if parked is not None:
+                result = _take_in(draft, key, parked)
+                if result.outcome != IngestOutcome.PARKED:
+                    results.append((parked.event.event_id, result))
+        forget_asked(draft, arrived)
     return results
+
+
+def try_anchors(draft: Draft) -> list[tuple[str, EventResult]]:
+    """Take over by their keyframes those commits that this step made ready for it (docs/protocol.md, Section 11).
+
+    Returns:
+        Event id and result of each event that is not parked any more.
+    """
+    results: list[tuple[str, EventResult]] = []
+    tried: set[bytes] = set()
+    while draft.candidates:
+        key = draft.candidates.pop()
+        if key not in tried and may_anchor(draft.state):
+            tried.add(key)
+            results += _try_anchor(draft, key)
+    return results
+
+
+def _try_anchor(draft: Draft, key: bytes) -> list[tuple[str, EventResult]]:
+    """Take a commit over and see what follows from it; if nobody else stands for it, nothing has happened."""
+    state, marks = draft.state, draft.marks()
+    parked = take_out(draft, key)
+    if parked is None:
+        return []
+    try:
+        body = _complete(draft, parse_body(parked.event.content))
+        if not isinstance(body, CommitBody) or blob_pointers(body):
+            raise InvalidMessageError("not all of the commit is here")
+        ref = take_anchor(draft, parked.event, body)
+        enter_by_commit_event(draft, ref, body)
+    except DMLSError:
+        draft.state = state
+        draft.truncate(marks)
+        return []
+    result = _remember(draft, key, EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref))
+    results = [(str(parked.event.event_id), result), *unpark(draft)]
+    if parked.is_vouched or has_witness(draft.state, ref):
+        return results
+    draft.state = state
+    draft.truncate(marks)
+    return []
 
 
 def receive_blob(draft: Draft, digest: bytes) -> None:
     """Note that a blob has come; `digest` is its SHA-256."""
-    draft.ready.append(_BLOB + digest)
+    draft.ready.append(BLOB + digest)
 
 
 def _welcome_refs(data: object) -> Iterator[KeyPackageRef]:
@@ -215,8 +287,7 @@ def _welcome_refs(data: object) -> Iterator[KeyPackageRef]:
         yield from (KeyPackageRef(secrets.new_member) for secrets in message.secrets)
 
 
-def _refs_in(content: Mapping[str, object]) -> Iterator[KeyPackageRef]:
-    body = parse_body(content)
+def _refs_in(body: Body) -> Iterator[KeyPackageRef]:
     if isinstance(body, WelcomeBody | CommitBody):
         yield from _welcome_refs(body.welcome)
     if isinstance(body, CommitBody) and isinstance(body.message, Inline):
@@ -229,22 +300,30 @@ def _refs_in(content: Mapping[str, object]) -> Iterator[KeyPackageRef]:
 
 
 def key_packages_named(state: RoomState, content: Mapping[str, object] | None) -> frozenset[KeyPackageRef]:
-    """Return the key packages that an event, and all those parked, may turn out to be for."""
-    contents = [parked.event.content for parked in state.parked.values()]
-    if content is not None:
-        contents.append(content)
+    """Return the key packages that an event may turn out to be for, or one of those parked that may follow from it."""
     found: set[KeyPackageRef] = set()
-    for item in contents:
-        try:
-            found.update(_refs_in(item))
-        except DMLSError:
-            continue
+    seen: set[bytes] = set()
+    waiting = [name for name in state.parking.asked if name.startswith(ANCHOR)] if may_anchor(state) else []
+    if content is not None:
+        waiting += _note_named(found, content)
+    while waiting:
+        name = waiting.pop()
+        for key in state.parking.waiting_for(name):
+            if key not in seen:
+                seen.add(key)
+                waiting += _note_named(found, state.parked[key].event.content)
     return frozenset(found)
 
 
-def drop_stale(draft: Draft) -> None:
-    """Forget events that have waited for a week."""
-    for key, parked in list(draft.state.parked.items()):
-        if parked.parked_at_ms + PARKED_FOR_MS <= draft.now_ms:
-            draft.update(parked=draft.state.parked.delete(key))
-            draft.delete(Table.PARKED_EVENT, key)
+def _note_named(found: set[KeyPackageRef], content: Mapping[str, object]) -> list[bytes]:
+    """Note the key packages that an event names, and return what may come of it: its own node."""
+    try:
+        body = parse_body(content)
+        found.update(_refs_in(body))
+        if isinstance(body, CommitBody):
+            return [read_commit(body)[1]]
+        if isinstance(body, GenesisBody) and isinstance(body.group_info, Inline):
+            return [genesis_ref(cipher_suite(body.ciphersuite), body.group_info.data)]
+    except DMLSError:
+        pass
+    return []

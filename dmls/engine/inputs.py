@@ -42,9 +42,13 @@ class RoomStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class EventReceived:
-    """An `m.room.encrypted` event of the room's timeline."""
+    """An `m.room.encrypted` event of the room's timeline.
+
+    `is_vouched`: the agent's own server, which follows the room, says that the event is on the head's chain.
+    """
 
     event: RoomEvent
+    is_vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

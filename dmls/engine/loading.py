@@ -8,8 +8,10 @@ from typing import Any
 
 from immutables import Map
 
+from dmls.engine.agent import devices_of
 from dmls.engine.effects import EventKind, EventResult, IngestOutcome, Table
 from dmls.engine.formats import (
+    ASKED,
     CLAIM,
     KEY_PACKAGE,
     LIST_REQUEST,
@@ -17,6 +19,8 @@ from dmls.engine.formats import (
     META,
     PENDING_VOTE,
     TIMES,
+    AnchorRecord,
+    AskedRecord,
     EpochRecord,
     ListRecord,
     MetaRecord,
@@ -32,8 +36,9 @@ from dmls.engine.formats import (
     read_device_record,
     read_sources,
 )
+from dmls.engine.parking import Asked, Missing, ParkedEvent, Parking
 from dmls.engine.profile import rule_of
-from dmls.engine.state import HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedVote
+from dmls.engine.state import Anchor, HeldEpoch, NodeEntry, Plaintext, RoomState, TrackedVote
 from dmls.errors import CodecError
 from dmls.forks.graph import Device, EpochGraph, Node, Vote
 from dmls.forks.reconcile import DeviceList
@@ -76,6 +81,7 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
     lists = dict(_load_list(value) for value in tables[Table.DEVICE_LIST].values())
     outcomes = {key: _load_outcome(value) for key, value in tables[Table.EVENT_OUTCOME].items()}
     parked = {key: _load_parked(state.room_id, value) for key, value in tables[Table.PARKED_EVENT].items()}
+    asked = {name: _load_asked(value) for name, value in _with_prefix(room, ASKED)}
     plaintexts = {key: _load_plaintext(value) for key, value in tables[Table.PLAINTEXT].items()}
     ring = KeyRing(Map({key: Secret(value) for key, value in tables[Table.PRIVATE_KEY].items()}))
     state = replace(
@@ -87,7 +93,7 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
         member_since_ms=_user_times(room, MEMBER_SINCE),
         lists=Map(lists),
         outcomes=Map(outcomes),
-        parked=Map(parked),
+        parking=Parking.build(parked.items(), asked),
         plaintexts=Map(plaintexts),
         ring=ring,
     )
@@ -171,7 +177,14 @@ def _load_parked(room_id: RoomId, data: bytes) -> ParkedEvent:
         (None, False, True)[record.before_departure],
         event_ids(record.auth_events),
     )
-    return ParkedEvent(event, record.missing, record.parked_at_ms, bool(record.is_to_device))
+    missing = Missing(record.missing, event_ids(record.hints), CommitRef(record.commit_ref), record.epoch)
+    flags = (bool(record.is_to_device), bool(record.is_vouched))
+    return ParkedEvent(event, missing, record.parked_at_ms, *flags, record.keyframe)
+
+
+def _load_asked(value: bytes) -> Asked:
+    record = decode(AskedRecord, value)
+    return Asked(record.times, record.asked_ms, record.next_ms)
 
 
 def _load_plaintext(data: bytes) -> Plaintext:
@@ -226,7 +239,12 @@ def _load_node(data: bytes, load: Any) -> NodeEntry:
         record.commits_since_keyframe,
         read_sources(record.events),
         record.received_at_ms,
+        None if record.anchor is None else _load_anchor(record.anchor),
     )
+
+
+def _load_anchor(record: AnchorRecord) -> Anchor:
+    return Anchor(record.message, EventId(record.parent_event.decode()) if record.parent_event else None)
 
 
 def _load_vote(data: bytes) -> TrackedVote:
@@ -237,6 +255,6 @@ def _load_vote(data: bytes) -> TrackedVote:
 def _leaf_times(entries: Iterable[NodeEntry]) -> dict[Device, int]:
     seen: dict[Device, int] = {}
     for entry in entries:
-        for device in entry.node.adds:
+        for device in entry.node.adds if entry.anchor is None else devices_of(entry.group.tree).values():
             seen[device] = max(seen.get(device, 0), entry.received_at_ms)
     return seen

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from dmls.engine.agent import device_of
 from dmls.engine.effects import (
-    BackfillWanted,
     DecryptOutcome,
     DecryptResult,
     EventKind,
@@ -16,6 +15,7 @@ from dmls.engine.effects import (
     Table,
 )
 from dmls.engine.nodes import keep_vote, refresh_head
+from dmls.engine.parking import EPOCH, Missing
 from dmls.engine.records import put_epoch, put_plaintext
 from dmls.engine.sources import facts_of, is_spent, with_event
 from dmls.engine.state import Draft, NodeEntry, Plaintext, TrackedVote
@@ -52,7 +52,7 @@ def message_key(message: bytes) -> bytes:
     return b"message:" + hashlib.sha256(message).digest()
 
 
-def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventResult | bytes:
+def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventResult | Missing:
     """Open a message; return what it has to wait for, if anything: a node, or the secrets of an epoch.
 
     Its vote stands whether or not the message can be opened: not everybody can try, and all must count the same votes.
@@ -71,8 +71,7 @@ def receive_message(draft: Draft, event: RoomEvent, body: MessageBody) -> EventR
     entry = draft.state.entries.get(ref)
     if entry is None:
         hints = () if body.commit_event is None else (body.commit_event,)
-        draft.send(BackfillWanted(hints, (ref,)))
-        return ref
+        return Missing(ref, hints, epoch=private.epoch)
     if body.vote is not None:
         _count_vote(draft, event, VoteBody(ref, body.vote.leaf, body.vote.seq, body.vote.signature), entry)
     own = draft.state.plaintexts.get(message_key(encoded))
@@ -90,7 +89,7 @@ def rejected(kind: EventKind, error: DMLSError) -> EventResult:
     return EventResult(IngestOutcome.REJECTED, kind, reason=error.reason, rule=error.rule or "", message=error.message)
 
 
-def _open(draft: Draft, event: RoomEvent, ref: CommitRef, entry: NodeEntry, message: MLSMessage) -> EventResult | bytes:
+def _open(draft: Draft, event: RoomEvent, ref: CommitRef, entry: NodeEntry, message: MLSMessage) -> EventResult | Missing:
     """Open a message of a known epoch if its secrets are held.
 
     Raises:
@@ -166,16 +165,16 @@ def _is_out_of_reach(draft: Draft, ref: CommitRef) -> bool:
     return False
 
 
-def _without_secrets(draft: Draft, ref: CommitRef, entry: NodeEntry, *, is_expired: bool) -> EventResult | bytes:
+def _without_secrets(draft: Draft, ref: CommitRef, entry: NodeEntry, *, is_expired: bool) -> EventResult | Missing:
     if is_expired:
         return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref, DecryptOutcome.EXPIRED)
     tree = entry.group.tree
     if any(tree.find_signature_key(device.signature_key) is not None for device in draft.state.agent.devices):
-        return b"epoch:" + ref
+        return Missing(EPOCH + ref)
     return EventResult(IngestOutcome.PROCESSED, EventKind.MESSAGE, ref, DecryptOutcome.NOT_MEMBER_THEN)
 
 
-def receive_vote(draft: Draft, event: RoomEvent, body: VoteBody) -> EventResult | CommitRef:
+def receive_vote(draft: Draft, event: RoomEvent, body: VoteBody) -> EventResult | Missing:
     """Take in a vote; return the node it waits for, if that is not here.
 
     Raises:
@@ -183,8 +182,7 @@ def receive_vote(draft: Draft, event: RoomEvent, body: VoteBody) -> EventResult 
     """
     entry = draft.state.entries.get(body.commit_ref)
     if entry is None:
-        draft.send(BackfillWanted((), (body.commit_ref,)))
-        return body.commit_ref
+        return Missing(body.commit_ref)
     _count_vote(draft, event, body, entry)
     return EventResult(IngestOutcome.PROCESSED, EventKind.VOTE, body.commit_ref)
 

@@ -80,7 +80,7 @@ def correct_node(draft: Draft, ref: CommitRef, facts: EventFacts | None = None) 
         event_id=entry.node.event_id or (NO_EVENT if facts is None else facts).event_id,
         before_departure=is_before_departure(events),
         is_spent=is_spent(membership, events),
-        by_create_sender=entry.node.is_genesis and entry.node.sender == membership.facts.create_sender,
+        by_create_sender=entry.node.is_anchor or (entry.node.is_genesis and entry.node.sender == membership.facts.create_sender),
     )
     corrected = replace(entry, node=node, events=events)
     if corrected == entry:

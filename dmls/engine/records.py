@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dmls.engine.effects import EventResult, Table
 from dmls.engine.formats import (
+    ASKED,
     CLAIM,
     KEY_PACKAGE,
     LIST_REQUEST,
@@ -13,6 +14,8 @@ from dmls.engine.formats import (
     META,
     PENDING_VOTE,
     TIMES,
+    AnchorRecord,
+    AskedRecord,
     EpochRecord,
     ListRecord,
     MetaRecord,
@@ -28,7 +31,8 @@ from dmls.engine.formats import (
     source_records,
     write_device,
 )
-from dmls.engine.state import Draft, HeldEpoch, NodeEntry, ParkedEvent, Plaintext, RoomState, TrackedVote
+from dmls.engine.parking import Asked, ParkedEvent
+from dmls.engine.state import Draft, HeldEpoch, NodeEntry, Plaintext, RoomState, TrackedVote
 from dmls.forks.graph import Device
 from dmls.forks.reconcile import DeviceList
 from dmls.ids import CommitRef, UserId
@@ -40,6 +44,8 @@ from dmls.mls.messages.key_package import KeyPackage
 from dmls.mls.tree.storage import new_nodes
 
 __all__ = [
+    "delete_asked",
+    "put_asked",
     "put_claim",
     "put_epoch",
     "put_key_package",
@@ -142,6 +148,7 @@ def put_node(draft: Draft, entry: NodeEntry) -> None:
         entry.commits_since_keyframe,
         source_records(entry.events),
         entry.received_at_ms,
+        None if entry.anchor is None else AnchorRecord(entry.anchor.message, (entry.anchor.parent_event or "").encode()),
     )
     draft.put(Table.NODE, entry.node.commit_ref, encode(record))
 
@@ -180,11 +187,26 @@ def put_parked(draft: Draft, key: bytes, parked: ParkedEvent) -> None:
         event.soft_failed,
         departure,
         tuple(item.encode() for item in event.auth_events),
-        parked.missing,
+        parked.missing.key,
+        tuple(item.encode() for item in parked.missing.hints),
+        parked.missing.commit_ref,
+        parked.missing.epoch,
         parked.parked_at_ms,
         parked.is_to_device,
+        parked.is_vouched,
+        parked.keyframe,
     )
     draft.put(Table.PARKED_EVENT, key, encode(record))
+
+
+def put_asked(draft: Draft, name: bytes, asked: Asked) -> None:
+    """Write how often something was asked for."""
+    draft.put(Table.ROOM, ASKED + name, encode(AskedRecord(asked.times, asked.asked_ms, asked.next_ms)))
+
+
+def delete_asked(draft: Draft, name: bytes) -> None:
+    """Forget that something was asked for."""
+    draft.delete(Table.ROOM, ASKED + name)
 
 
 def put_outcome(draft: Draft, key: bytes, result: EventResult) -> None:

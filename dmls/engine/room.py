@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import assert_never
 
 from dmls.engine.agent import Agent, device_of
+from dmls.engine.backfill import ask_for_missing, drop_stale, next_ask_ms
 from dmls.engine.effects import DecryptOutcome, DecryptResult, Effects, EventKind, EventResult, IngestOutcome, NoticeKind, Table
-from dmls.engine.ingest import drop_stale, key_packages_named, receive_blob, receive_event, receive_to_device, unpark
+from dmls.engine.ingest import key_packages_named, receive_blob, receive_event, receive_to_device, try_anchors, unpark
 from dmls.engine.inputs import (
     AgentChanged,
     BlobProvided,
@@ -106,6 +107,7 @@ class RoomEngine:
         draft = self._draft(now_ms, random, bundles or {})
         _take(draft, happened)
         draft.unparked += unpark(draft)
+        draft.unparked += try_anchors(draft)
         if _may_end_retention(self._state, draft.state):
             draft.update(look_again_ms=now_ms)
         is_tick = isinstance(happened, Tick)
@@ -114,7 +116,8 @@ class RoomEngine:
         put_times(draft, self._state)
         # What an input changed is looked at when time passes next, once for all inputs until then.
         is_seen = is_tick or known_survey(draft.state, now_ms) is not None
-        effects = draft.finish(next_wake_ms(draft) if is_seen else now_ms)
+        times = (next_wake_ms(draft) if is_seen else now_ms, next_ask_ms(draft.state))
+        effects = draft.finish(min((time for time in times if time is not None), default=None))
         self._state = draft.state
         return effects
 
@@ -142,9 +145,10 @@ def _take(draft: Draft, happened: Input) -> None:
     match happened:
         case Tick():
             drop_stale(draft)
+            ask_for_missing(draft)
             act(draft)
         case EventReceived():
-            draft.result = receive_event(draft, happened.event)
+            draft.result = receive_event(draft, happened.event, is_vouched=happened.is_vouched)
         case ToDeviceReceived():
             draft.result = receive_to_device(draft, happened)
         case MemberEventReceived():

@@ -26,12 +26,12 @@ from dmls.engine.effects import (
     StoreChange,
     Table,
 )
+from dmls.engine.parking import NO_PARKING, ParkedEvent, Parking
 from dmls.engine.sources import EventFacts
 from dmls.forks.graph import Device, EpochGraph, Node, Vote
 from dmls.forks.reconcile import DeviceList
 from dmls.forks.tally import EMPTY_TALLY, Tally
-from dmls.ids import CommitRef, KeyPackageRef, RoomId, UserId
-from dmls.matrix.events import RoomEvent
+from dmls.ids import CommitRef, EventId, KeyPackageRef, RoomId, UserId
 from dmls.matrix.membership import RoomMembership
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.group.follower import PublicGroup
@@ -40,7 +40,17 @@ from dmls.mls.group.leaf import KeyPackageBundle
 from dmls.mls.group.state import GroupState
 from dmls.mls.messages.key_package import KeyPackage
 
-__all__ = ["Draft", "HeldEpoch", "Memo", "NodeEntry", "ParkedEvent", "Plaintext", "RoomState", "TrackedVote"]
+__all__ = ["Anchor", "Draft", "HeldEpoch", "Memo", "NodeEntry", "Plaintext", "RoomState", "TrackedVote"]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What is kept of a commit that was taken over by its keyframe, until it can be judged by its parent."""
+
+    message: bytes
+    """The commit, an MLSMessage."""
+    parent_event: EventId | None
+    """Where its author says that the parent is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class NodeEntry:
     events: tuple[EventFacts, ...]
     """All that brought the node, sorted by id: their auth events tell under which joins it was sent."""
     received_at_ms: int
+    anchor: Anchor | None = None
+    """Set while the node's parent is not known."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,16 +86,6 @@ class TrackedVote:
 
     vote: Vote
     events: tuple[EventFacts, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedEvent:
-    """An event that waits: for a node, for a blob, or for the secrets of an epoch."""
-
-    event: RoomEvent
-    missing: bytes
-    parked_at_ms: int
-    is_to_device: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -144,7 +146,7 @@ class RoomState:
     """The last vote_seq used."""
     vote_seq_reserved: int = 0
     outcomes: Map[bytes, EventResult] = Map()
-    parked: Map[bytes, ParkedEvent] = Map()
+    parking: Parking = NO_PARKING
     plaintexts: Map[bytes, Plaintext] = Map()
     tree_nodes: Map[bytes, bool] = Map()
     """Tree hashes of the subtrees that the store holds."""
@@ -179,6 +181,11 @@ class RoomState:
         """All valid nodes."""
         return self.tally.graph
 
+    @property
+    def parked(self) -> Map[bytes, ParkedEvent]:
+        """The events that wait for something, by key."""
+        return self.parking.events
+
 
 @dataclass
 class Draft:
@@ -196,6 +203,8 @@ class Draft:
     """Nodes, blobs and epochs that have come in this step: what is parked on them is looked at again."""
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     """Blobs that this step brings, by SHA-256."""
+    candidates: list[bytes] = field(default_factory=list)
+    """Parked commits that may now be taken over by their keyframes."""
     unparked: list[tuple[str, EventResult]] = field(default_factory=list)
     result: EventResult | None = None
     encrypted: EncryptResult | None = None

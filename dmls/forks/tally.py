@@ -101,6 +101,10 @@ class Tally:
         recount.select(devices)
         return self._follow(recount.finish())
 
+    def with_graph(self, graph: EpochGraph) -> Tally:
+        """Return the tally of another graph, with the same votes and joined users."""
+        return self._rebuild(graph)
+
     def _rebuild(self, graph: EpochGraph, votes: Iterable[Vote] = ()) -> Tally:
         """Return the tally of another graph with the votes of this one, and more."""
         recount = Recount(self._count.without_nodes(), graph)

@@ -111,12 +111,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class GenesisBody:
-    """The first epoch of a group. `group_info` is an MLSMessage, `keyframe` the ratchet tree."""
+    """The first epoch of a group. `group_info` is an MLSMessage, `keyframe` the ratchet tree; `commit_ref` is a hint."""
 
     ciphersuite: int
     group_info: X
     keyframe: X
     predecessor: Predecessor | None = None
+    commit_ref: CommitRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +276,13 @@ _PAYLOAD = Record(Payload, {"type": Field(_read_type), "content": mapping(), "ro
 _KINDS: dict[str, Record[Any]] = {
     "genesis": Record(
         GenesisBody,
-        {"ciphersuite": _SUITE, "group_info": _X, "keyframe": _X, "predecessor": optional(_PREDECESSOR.field)},
+        {
+            "ciphersuite": _SUITE,
+            "group_info": _X,
+            "keyframe": _X,
+            "predecessor": optional(_PREDECESSOR.field),
+            "commit_ref": hint(_REFERENCE),
+        },
     ),
     "commit": Record(
         CommitBody,

@@ -9,6 +9,7 @@ from devicestore.errors import NotFound, StoreError
 from devicestore.key_packages import Claimant
 from dmls.engine.effects import BlobWanted, ClaimWanted, DeviceListsWanted
 from dmls.engine.inputs import AgentChanged, BlobProvided, DeviceListChanged, KeyPackagesProvided, Tick
+from dmls.engine.parking import BLOB
 from dmls.engine.state import RoomState
 from dmls.errors import DMLSError
 from dmls.ids import RoomId, UserId
@@ -157,16 +158,8 @@ def _give_blob(session: Session, room_id: RoomId, wanted: BlobWanted) -> bool:
 
 
 def _waiting_contents(state: RoomState, sha256: bytes) -> list[Mapping[str, object]]:
-    """Return the contents of the events that wait for a blob among others."""
-    contents = []
-    for parked in state.parked.values():
-        try:
-            pointers = blob_pointers(parse_body(parked.event.content))
-        except DMLSError:
-            continue
-        if any(pointer.sha256 == sha256 for pointer in pointers):
-            contents.append(parked.event.content)
-    return contents
+    """Return the contents of the events that wait for a blob."""
+    return [state.parked[key].event.content for key in state.parking.waiting_for(BLOB + sha256)]
 
 
 def _completed(contents: Iterable[Mapping[str, object]], data: Mapping[bytes, bytes]) -> list[Mapping[str, object]]:

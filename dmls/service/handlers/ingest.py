@@ -9,6 +9,7 @@ from devicestore import Connection
 from devicestore.errors import StoreError
 from dmls.engine.effects import EventKind, EventResult, IngestOutcome
 from dmls.engine.inputs import EventReceived, MemberEventReceived, ToDeviceReceived
+from dmls.engine.parking import BLOB, EPOCH
 from dmls.engine.state import RoomState
 from dmls.errors import DMLSError, InternalError, InvalidArgumentError, InvalidMessageError
 from dmls.ids import DeviceId, EventId, RoomId, UserId
@@ -207,15 +208,12 @@ def _read_welcome(core: Core, message: room_pb2.ToDeviceMessage) -> tuple[RoomId
     return body.room_id, ToDeviceReceived(message.message_id, UserId(message.sender), user_id, device_id, content)
 
 
-def _missing(state: RoomState, name: str) -> list[room_pb2.MissingReference]:
+def _missing(state: RoomState, event: str) -> list[room_pb2.MissingReference]:
     """Return what a parked event waits for."""
-    parked = state.parked.get(name.encode()) or state.parked.get(b"to_device:" + name.encode())
+    parked = state.parked.get(event.encode()) or state.parked.get(b"to_device:" + event.encode())
     if parked is None:
         return []
-    for prefix in (b"blob:", b"epoch:"):
-        if parked.missing.startswith(prefix):
-            rest = parked.missing.removeprefix(prefix)
-            if prefix == b"blob:":
-                return [room_pb2.MissingReference(blob=common_pb2.Blob(sha256=rest))]
-            return [room_pb2.MissingReference(commit_ref=rest)]
-    return [room_pb2.MissingReference(commit_ref=parked.missing)]
+    name = parked.missing.key
+    if name.startswith(BLOB):
+        return [room_pb2.MissingReference(blob=common_pb2.Blob(sha256=name.removeprefix(BLOB)))]
+    return [room_pb2.MissingReference(commit_ref=name.removeprefix(EPOCH))]
