@@ -113,8 +113,8 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
     situation = _situation(state, now_ms, entry)
     removals = leaves_to_remove(situation)
     additions, may_add_ms = _additions(state, situation, now_ms)
-    side_heads = () if head is None else unresolved_side_heads(state.graph, head, situation.joined)
-    merge = head is not None and needs_merge(state.graph, head, situation.joined)
+    side_heads = () if head is None else unresolved_side_heads(state.tally, head)
+    merge = head is not None and needs_merge(state.tally, head)
     if state.away_since_ms:
         # While the head is waited for, the branch that is probably left gets nothing that can wait.
         additions, side_heads, merge = (), (), False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dmls.engine.agent import device_of, devices_of
+from dmls.engine.agent import device_of
 from dmls.engine.committing import ready_key_packages, send_commit, send_external_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
 from dmls.engine.nodes import find_leaf, refresh_head, sweep_keys
@@ -180,12 +180,11 @@ def purge(draft: Draft) -> int | None:
     entry = state.entries[state.stand]
     params = read_params(entry.group.context.extensions)
     expiry = expired_epochs(
-        state.graph,
         state.tally,
         state.stand,
-        tuple(devices_of(entry.group.tree).values()),
+        (device_of(leaf) for _, leaf in entry.group.tree.members()),
         [_retained(draft, ref, held) for ref, held in state.epochs.items()],
-        {ref: item.received_at_ms for ref, item in state.entries.items()},
+        lambda ref: state.entries[ref].received_at_ms,
         retain_seconds=params.retain_seconds,
         retain_epochs=params.retain_epochs,
         now_ms=draft.now_ms,

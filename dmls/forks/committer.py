@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from hashlib import sha256
-from itertools import takewhile
+from itertools import chain
 from typing import Final
 
 from dmls.forks.count import is_author_joined
-from dmls.forks.graph import Device, EpochGraph, Node
+from dmls.forks.graph import Device, EpochGraph
 from dmls.forks.reconcile import LeafRemoval, RemovalReason, Situation, leaves_to_remove
+from dmls.forks.tally import Tally
 from dmls.ids import CommitRef, ServerName, UserId
 
 __all__ = [
@@ -35,49 +36,33 @@ _READD_BASE_MS: Final = 60_000
 _READD_MAX_MS: Final = 86_400_000
 
 
-def unresolved_side_heads(graph: EpochGraph, head: CommitRef, joined: Collection[UserId]) -> tuple[CommitRef, ...]:
+def unresolved_side_heads(tally: Tally, head: CommitRef) -> tuple[CommitRef, ...]:
     """Return the side heads that the next commit on the head resolves, sorted.
 
     Those that no node on the head's chain resolves, and of whose branch some commit has an author in J.
     """
-    return tuple(side_head for side_head, branch in _open_branches(graph, head) if _has_joined_author(branch, joined))
+    graph, joined = tally.graph, tally.joined
+    return tuple(
+        side_head
+        for side_head in tally.side_heads(head)
+        if any(is_author_joined(node, joined) for node in map(graph.node, graph.branch_up(head, side_head)))
+    )
 
 
-def needs_merge(graph: EpochGraph, head: CommitRef, joined: Collection[UserId]) -> bool:
+def needs_merge(tally: Tally, head: CommitRef) -> bool:
     """Tell whether some unresolved side head is worth a commit that does nothing else.
 
     A branch is not where no commit by an author in J adds, removes or joins anybody, twins of commits on the head's chain left
     out. The next commit that has another reason resolves it.
     """
-    branches = _open_branches(graph, head)
-    if not branches:
-        return False
-    contents = {graph.node(ref).content_hash for ref in graph.path_up(head)}
+    graph = tally.graph
+    branches = chain.from_iterable(graph.branch_up(head, side_head) for side_head in tally.side_heads(head))
     return any(
-        is_author_joined(node, joined)
-        and node.content_hash not in contents
-        and bool(node.adds or node.removes or node.is_external or node.is_genesis)
-        for _, branch in branches
-        for node in branch
+        bool(node.adds or node.removes or node.is_external or node.is_genesis)
+        and is_author_joined(node, tally.joined)
+        and not any(graph.is_ancestor(twin, head) for twin in graph.twins(node.commit_ref))
+        for node in map(graph.node, branches)
     )
-
-
-def _open_branches(graph: EpochGraph, head: CommitRef) -> list[tuple[CommitRef, tuple[Node, ...]]]:
-    """Return the side heads that no node on the head's chain resolves, each with the nodes of its branch."""
-    side_heads = graph.side_heads(head)
-    if not side_heads:
-        return []
-    chain = frozenset(graph.path_up(head))
-    resolved = {side_head for ref in chain for side_head in graph.node(ref).resolves}
-    return [
-        (side_head, tuple(map(graph.node, takewhile(lambda ref: ref not in chain, graph.path_up(side_head)))))
-        for side_head in side_heads
-        if side_head not in resolved
-    ]
-
-
-def _has_joined_author(branch: tuple[Node, ...], joined: Collection[UserId]) -> bool:
-    return any(is_author_joined(node, joined) for node in branch)
 
 
 def able_servers(situation: Situation) -> frozenset[ServerName]:
@@ -151,35 +136,28 @@ def path_debtors(graph: EpochGraph, head: CommitRef, devices: Collection[Device]
     renew keys, and lost to another of the same parent, leaves no debt of its own. Neither does one by another leaf of the device
     than the head's, which was added with keys of its own.
     """
-    if not graph.side_heads(head):
-        return ()
-    chain = frozenset(graph.path_up(head))
-    return tuple(sorted(device for device in devices if _owes_path(graph, head, chain, device)))
+    return tuple(sorted(device for device in devices if _owes_path(graph, head, device)))
 
 
-def _owes_path(graph: EpochGraph, head: CommitRef, chain: Collection[CommitRef], device: Device) -> bool:
+def _owes_path(graph: EpochGraph, head: CommitRef, device: Device) -> bool:
     leaf = graph.leaf_origin(head, device)
-    if leaf is None:
-        return False
-    mine = [node for node in map(graph.node, graph.authored(device)) if graph.leaf_origin(node.commit_ref, device) == leaf]
-    renewed = max((node.vote_seq for node in mine if node.commit_ref in chain), default=-1)
-    return any(
-        node.vote_seq > renewed and bool(node.adds or node.removes or graph.parent(node.commit_ref) not in chain)
-        for node in mine
-        if node.commit_ref not in chain
-    )
+    lost = -1
+    for node in map(graph.node, reversed(graph.authored(device))):
+        if leaf is None or graph.leaf_origin(node.commit_ref, device) != leaf:
+            continue
+        if graph.is_ancestor(node.commit_ref, head):
+            return lost > node.vote_seq
+        if node.adds or node.removes or not graph.is_ancestor(graph.parent(node.commit_ref), head):
+            lost = max(lost, node.vote_seq)
+    return lost >= 0
 
 
 def times_removed(graph: EpochGraph, head: CommitRef, device: Device, own_server: ServerName) -> int:
     """Return how often regular commits of other servers on the head's chain have removed a device, whatever its key."""
-    refs = {
-        ref
-        for removed, found in graph.removals().items()
-        if (removed.user_id, removed.device_id) == (device.user_id, device.device_id)
-        for ref in found
-        if not graph.node(ref).is_external and graph.node(ref).author.server != own_server
-    }
-    return sum(graph.is_ancestor(ref, head) for ref in refs)
+    return sum(
+        not node.is_external and node.author.server != own_server and graph.is_ancestor(node.commit_ref, head)
+        for node in map(graph.node, graph.removers(device.user_id, device.device_id))
+    )
 
 
 def readd_delay_ms(times_removed: int) -> int:

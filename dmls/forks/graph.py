@@ -15,9 +15,9 @@ from typing import Final
 from immutables import Map
 
 from dmls.errors import InvalidCommitError, NotFoundError, UsageError
-from dmls.forks.ancestry import EMPTY_ANCESTRY, Ancestry
+from dmls.forks.ancestry import EMPTY_ANCESTRY, Ancestry, Place
 from dmls.forks.nodes import VIRTUAL_ROOT, Device, Node, Vote
-from dmls.ids import CommitRef
+from dmls.ids import CommitRef, DeviceId, UserId
 
 __all__ = ["EMPTY_GRAPH", "VIRTUAL_ROOT", "Device", "EpochGraph", "Node", "Vote"]
 
@@ -34,9 +34,11 @@ class EpochGraph:
     _tips: Map[CommitRef, bool]
     """Nodes without children."""
     _authored: Map[Device, tuple[CommitRef, ...]]
-    """Nodes by their author, sorted."""
+    """Nodes by their author, in the order of their vote_seq."""
     _removals: Map[Device, tuple[CommitRef, ...]]
     """Nodes that remove a device other than their author, by that device, sorted."""
+    _removers: Map[tuple[UserId, DeviceId], tuple[CommitRef, ...]]
+    """Nodes that remove a device, by its name, whatever its key, sorted."""
     _resolvers: Map[CommitRef, tuple[CommitRef, ...]]
     """Nodes that resolve a node, by that node, which need not be known, sorted."""
     _contents: Map[bytes, tuple[CommitRef, ...]]
@@ -89,7 +91,10 @@ class EpochGraph:
             # An anchor's parent has come: all below is hung up again.
             return EpochGraph.build([*self._nodes.values(), node])
         parent = node.parent_ref if node.parent_ref in self._nodes else VIRTUAL_ROOT
-        removals, resolvers, gone = self._removals.mutate(), self._resolvers.mutate(), self.gone.mutate()
+        removals, removers = self._removals.mutate(), self._removers.mutate()
+        resolvers, gone = self._resolvers.mutate(), self.gone.mutate()
+        for name in frozenset((device.user_id, device.device_id) for device in node.removes):
+            removers[name] = _with(removers.get(name, ()), ref)
         for device in frozenset(node.removes_others):
             removals[device] = _with(removals.get(device, ()), ref)
             if node.logout and device.server == node.author.server:
@@ -101,8 +106,9 @@ class EpochGraph:
             self._children.set(parent, _with(self.children(parent), ref)),
             self._origins.set(ref, _next_origins(self._origins.get(parent, Map()), node)),
             (self._tips.delete(parent) if parent in self._tips else self._tips).set(ref, True),
-            self._authored.set(node.author, _with(self.authored(node.author), ref)),
+            self._authored.set(node.author, self._with_authored(node)),
             removals.finish(),
+            removers.finish(),
             resolvers.finish(),
             self._contents.set(node.content_hash, _with(self._contents.get(node.content_hash, ()), ref)),
             gone.finish(),
@@ -194,6 +200,36 @@ class EpochGraph:
             yield ref
             ref = self.parent(ref)
 
+    def depth(self, ref: CommitRef) -> int:
+        """Return the number of nodes from the genesis or anchor down to a node; 0 for `VIRTUAL_ROOT`.
+
+        Raises:
+            NotFoundError: the node is not present.
+        """
+        if ref != VIRTUAL_ROOT:
+            self.node(ref)
+        return self.ancestry.depth(ref)
+
+    def reaches(self, ref: CommitRef, levels: int) -> bool:
+        """Tell whether there is a node so many levels below a node.
+
+        Raises:
+            NotFoundError: the node is not present.
+        """
+        self.node(ref)
+        waiting = [(ref, levels)]
+        while waiting:
+            ref, levels = waiting.pop()
+            strand, at = self.ancestry.place(ref)
+            last = self.ancestry.length(strand)
+            if last - at >= levels:
+                return True
+            for fork in self.ancestry.forks.between(strand, at - 1, last):
+                children = self.children(self.ancestry.ref(Place(strand, fork)))
+                hung = (child for child in children if self.ancestry.place(child).strand != strand)
+                waiting += [(child, levels - (fork - at) - 1) for child in hung]
+        return False
+
     def chain(self, ref: CommitRef) -> tuple[CommitRef, ...]:
         """Return the nodes from the genesis or anchor down to a node, both included.
 
@@ -244,12 +280,21 @@ class EpochGraph:
         return tuple(ref for ref in self.leaves() if ref != head)
 
     def authored(self, device: Device) -> tuple[CommitRef, ...]:
-        """Return the nodes that a device made, sorted."""
+        """Return the nodes that a device made, in the order of their vote_seq, then of their refs."""
         return self._authored.get(device, ())
+
+    def _with_authored(self, node: Node) -> tuple[CommitRef, ...]:
+        refs = self.authored(node.author)
+        place = bisect(refs, (node.vote_seq, node.commit_ref), key=lambda ref: (self._nodes[ref].vote_seq, ref))
+        return (*refs[:place], node.commit_ref, *refs[place:])
 
     def removals(self) -> Mapping[Device, tuple[CommitRef, ...]]:
         """Return each device that another has removed on any branch, with the nodes that did, sorted."""
         return self._removals
+
+    def removers(self, user_id: UserId, device_id: DeviceId) -> tuple[CommitRef, ...]:
+        """Return the nodes that remove a device on any branch, whatever its key, sorted."""
+        return self._removers.get((user_id, device_id), ())
 
     def resolvers(self, ref: CommitRef) -> tuple[CommitRef, ...]:
         """Return the nodes that resolve a node, sorted."""
@@ -271,8 +316,16 @@ class EpochGraph:
         Raises:
             NotFoundError: a node is not present.
         """
+        return tuple(self.branch_up(head, side_head))[::-1]
+
+    def branch_up(self, head: CommitRef, side_head: CommitRef) -> Iterator[CommitRef]:
+        """Go over the nodes of a branch from the side head up.
+
+        Raises:
+            NotFoundError: a node is not present.
+        """
         fork = self.joint(head, side_head)
-        return tuple(takewhile(lambda ref: ref != fork, self.path_up(side_head)))[::-1]
+        return takewhile(lambda ref: ref != fork, self.path_up(side_head))
 
     def fork_points(self) -> tuple[CommitRef, ...]:
         """Return the nodes with more than one child, sorted; `VIRTUAL_ROOT` among them where a room has two beginnings."""
@@ -294,5 +347,5 @@ def _next_origins(origins: Map[Device, CommitRef], node: Node) -> Map[Device, Co
     return changed.finish()
 
 
-EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), EMPTY_ANCESTRY)
+EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), EMPTY_ANCESTRY)
 """The graph of a room without a group."""

@@ -6,8 +6,9 @@ for a reason of its own; the first that applies decides. All times are in millis
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from dmls.forks.graph import Device, EpochGraph
@@ -53,12 +54,11 @@ class Expiry:
 
 
 def expired_epochs(
-    graph: EpochGraph,
     tally: Tally,
     head: CommitRef,
-    head_devices: Collection[Device],
+    head_devices: Iterable[Device],
     retained: Collection[RetainedEpoch],
-    received_at_ms: Mapping[CommitRef, int],
+    received_at_ms: Callable[[CommitRef], int],
     *,
     retain_seconds: int,
     retain_epochs: int,
@@ -67,38 +67,34 @@ def expired_epochs(
     """Return which secrets go now. The head's never do.
 
     Args:
-        graph: all valid nodes known.
-        tally: their votes.
+        tally: all valid nodes known, and the votes in them.
         head: the head.
-        head_devices: all devices with a leaf in the head.
+        head_devices: all devices with a leaf in the head; looked at as long as every one has voted.
         retained: the epochs whose secrets are held.
-        received_at_ms: when nodes were stored here; needed for the children of retained epochs.
+        received_at_ms: tells when a child of a retained epoch was stored here.
         retain_seconds: parameter of the group.
         retain_epochs: parameter of the group.
         now_ms: the time.
     """
-    chain = graph.chain(head)
-    place = {ref: index for index, ref in enumerate(chain)}
-    left_behind = _left_behind(graph, tally, place, head_devices)
-    newer = _newer_epochs(graph, place)
-    closed = _closed_branches(graph, tally, place)
-    crowded_out = _crowded_out(graph, place, retained)
+    graph = tally.graph
+    losing = {epoch.commit_ref: epoch.succeeded_at_ms for epoch in retained if not graph.is_ancestor(epoch.commit_ref, head)}
+    behind = [epoch.commit_ref for epoch in retained if epoch.commit_ref not in losing and epoch.commit_ref != head]
+    given_up = _left_behind(tally, head, head_devices, behind) | _closed(tally, losing) | _crowded_out(graph, losing)
     timer = _Timer(now_ms)
     epochs, message_secrets, external_keys = [], [], []
     for epoch in sorted(retained, key=lambda epoch: epoch.commit_ref):
         ref, since = epoch.commit_ref, epoch.succeeded_at_ms
-        is_losing = ref not in place
         if ref != head and (
-            (ref in closed or ref in crowded_out if is_losing else place[ref] <= left_behind)
-            or (newer[ref] >= retain_epochs and timer.is_over(since + _HOUR_MS))
+            ref in given_up
+            or (_has_newer(graph, head, ref, retain_epochs) and timer.is_over(since + _HOUR_MS))
             or timer.is_over(since + 1_000 * retain_seconds)  # ST-12
         ):
             epochs.append(ref)
             continue
-        if is_losing and epoch.has_message_secrets and timer.is_over(since + _HOUR_MS):
+        if ref in losing and epoch.has_message_secrets and timer.is_over(since + _HOUR_MS):
             message_secrets.append(ref)
         if epoch.has_external_key:
-            children = [received_at_ms[child] for child in graph.children(ref) if not graph.node(child).is_external]
+            children = [received_at_ms(child) for child in graph.children(ref) if not graph.node(child).is_external]
             if children and timer.is_over(min(children) + _HOUR_MS):
                 external_keys.append(ref)
     return Expiry(tuple(epochs), tuple(message_secrets), tuple(external_keys), timer.next_ms)
@@ -118,57 +114,67 @@ class _Timer:
         return False
 
 
-def _left_behind(graph: EpochGraph, tally: Tally, place: Mapping[CommitRef, int], head_devices: Iterable[Device]) -> int:
-    """Return the last place on the head's chain below whose child every device of the head has voted; negative: none."""
-    return min((max(_voted_below(graph, place, tally.votes.get(device, ()))) - 1 for device in head_devices), default=-1)
+def _left_behind(
+    tally: Tally, head: CommitRef, head_devices: Iterable[Device], behind: Collection[CommitRef]
+) -> frozenset[CommitRef]:
+    """Return those nodes of the head's chain below whose child there every device of the head has voted."""
+    graph = tally.graph
+    first = min(map(graph.depth, behind), default=0)
+    least = 0
+    for number, device in enumerate(head_devices):
+        voted = max((_depth_voted_below(graph, head, ref) for ref in tally.vote(device)), default=0)
+        least = voted if not number else min(least, voted)
+        if least <= first:
+            break
+    return frozenset(ref for ref in behind if graph.depth(ref) < least)
 
 
-def _voted_below(graph: EpochGraph, place: Mapping[CommitRef, int], target: Iterable[CommitRef]) -> list[int]:
-    """Return the places of the chain's nodes that the nodes voted for are closest below, -1 for none."""
-    places = [-1]
-    for ref in target:
-        joint = next((above for above in graph.path_up(ref) if above in place), None)
-        if joint is not None:
-            places.append(place[joint] - (joint == ref))
-    return places
+def _depth_voted_below(graph: EpochGraph, head: CommitRef, voted: CommitRef) -> int:
+    """Return the depth of the last node of the head's chain that the node voted for is below; 0 for none."""
+    joint = graph.joint(voted, head)
+    return graph.depth(joint) - (joint == voted)
 
 
-def _newer_epochs(graph: EpochGraph, place: Mapping[CommitRef, int]) -> dict[CommitRef, int]:
-    """Return for each node how many epochs are newer: on the head's chain, or from the fork where it left the chain.
+def _has_newer(graph: EpochGraph, head: CommitRef, ref: CommitRef, number: int) -> bool:
+    """Tell whether so many epochs are newer: on the head's chain, from where the node's branch left it.
 
-    Off the chain those below it on its own branch are counted too, and the greater number holds.
+    Off the chain those below it on its own branch count too.
     """
-    nodes = list(graph)
-    above: dict[CommitRef, int] = {}
-    for ref in nodes:
-        above[ref] = len(place) - 1 - place[ref] if ref in place else above.get(graph.parent(ref), len(place))
-    below = dict.fromkeys(nodes, 0)
-    for ref in reversed(nodes):
-        parent = graph.parent(ref)
-        if parent in below:
-            below[parent] = max(below[parent], below[ref] + 1)
-    return {ref: above[ref] if ref in place else max(above[ref], below[ref]) for ref in nodes}
+    joint = graph.joint(ref, head)
+    return graph.depth(head) - graph.depth(joint) >= number or (joint != ref and graph.reaches(ref, number))
 
 
-def _closed_branches(graph: EpochGraph, tally: Tally, place: Mapping[CommitRef, int]) -> frozenset[CommitRef]:
-    """Return the nodes off the head's chain that were resolved by a node which two users support."""
-    closed: set[CommitRef] = set()
-    for ref in graph:
-        resolves = [side_head for side_head in graph.node(ref).resolves if side_head in graph]
-        if resolves and tally.support(ref) >= _CLOSING_USERS:
-            own = frozenset(graph.path_up(ref))
-            for side_head in resolves:
-                for above in graph.path_up(side_head):
-                    if above in own or above in place:
-                        break
-                    closed.add(above)
-    return frozenset(closed)
+def _closed(tally: Tally, losing: Collection[CommitRef]) -> frozenset[CommitRef]:
+    """Return the losing nodes that were resolved by a node which two users support, each by itself or by one below it."""
+    graph = tally.graph
+    below: set[CommitRef] = set()
+    for ref in sorted(losing, key=graph.depth):
+        if ref not in below:
+            below.update(graph.subtree(ref))
+    pairs = [(ref, resolver) for ref in below for resolver in graph.resolvers(ref) if tally.support(resolver) >= _CLOSING_USERS]
+    return frozenset(
+        ref
+        for ref in losing
+        if any(graph.is_ancestor(ref, resolved) and not graph.is_ancestor(ref, resolver) for resolved, resolver in pairs)
+    )
 
 
-def _crowded_out(graph: EpochGraph, place: Mapping[CommitRef, int], retained: Iterable[RetainedEpoch]) -> frozenset[CommitRef]:
-    """Return the losing epochs that are on none of the branches left last by the head, `MAX_RIVAL_HEADS` of them."""
-    losing = {epoch.commit_ref: epoch.succeeded_at_ms for epoch in retained if epoch.commit_ref not in place}
-    inner = {above for ref in losing for above in list(graph.path_up(ref))[1:]}
+def _crowded_out(graph: EpochGraph, losing: Mapping[CommitRef, int]) -> frozenset[CommitRef]:
+    """Return the losing epochs that are on none of the branches left last by the head, `MAX_RIVAL_HEADS` of them.
+
+    `losing`: with the time when the head left them.
+    """
+    if len(losing) <= MAX_RIVAL_HEADS:
+        return frozenset()
+    inner = _above(graph, (graph.parent(ref) for ref in losing), losing)
     rivals = sorted(losing.keys() - inner, key=lambda ref: (-losing[ref], ref))
-    kept = {above for ref in rivals[:MAX_RIVAL_HEADS] for above in graph.path_up(ref)}
-    return frozenset(losing.keys() - kept)
+    return frozenset(losing.keys() - _above(graph, rivals[:MAX_RIVAL_HEADS], losing))
+
+
+def _above(graph: EpochGraph, refs: Iterable[CommitRef], losing: Collection[CommitRef]) -> set[CommitRef]:
+    """Return some nodes and those above them, as far up as there is a losing epoch."""
+    top = min(map(graph.depth, losing))
+    found: set[CommitRef] = set()
+    for ref in refs:
+        found.update(takewhile(lambda above: above not in found and graph.depth(above) >= top, graph.path_up(ref)))
+    return found

@@ -77,7 +77,7 @@ def check_convergence(world: World) -> Iterator[str]:
         inside = frozenset() if held is None else _own_members(driver, held.state.own_leaves)
         if inside != wanted & driver.agent.devices.keys():
             yield f"{driver.name} holds the head for {_names(inside)}"
-        if needs_merge(state.graph, state.head, state.membership.joined()):
+        if needs_merge(state.tally, state.head):
             yield f"{driver.name} sees a branch that nobody has resolved"
     if len(epoch_ids) > 1:
         yield "members of the head have different secrets"

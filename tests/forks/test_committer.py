@@ -28,11 +28,11 @@ def room() -> Story:
 
 
 def unresolved(story: Story, head: str) -> list[str]:
-    return story.names(unresolved_side_heads(story.graph, ref_of(head), story.joined))
+    return story.names(unresolved_side_heads(story.tally, ref_of(head)))
 
 
 def is_merge_due(story: Story, head: str) -> bool:
-    return needs_merge(story.graph, ref_of(head), story.joined)
+    return needs_merge(story.tally, ref_of(head))
 
 
 # Side branches

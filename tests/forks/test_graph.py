@@ -220,7 +220,8 @@ def test_authors_removals_and_tips_are_indexed_whatever_the_order(rng: random.Ra
         graph = arrive(nodes)
         present = [known[ref] for ref in graph]
         for author in {node.author for node in present}:
-            assert graph.authored(author) == tuple(sorted(node.commit_ref for node in present if node.author == author))
+            authored = [(node.vote_seq, node.commit_ref) for node in present if node.author == author]
+            assert graph.authored(author) == tuple(ref for _, ref in sorted(authored))
         removed = {device for node in present for device in node.removes_others}
         assert dict(graph.removals()) == {
             device: tuple(sorted(node.commit_ref for node in present if device in node.removes_others)) for device in removed

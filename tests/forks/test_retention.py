@@ -34,12 +34,11 @@ def look(
         RetainedEpoch(ref_of(name), since, name not in without, name not in without) for name, since in succeeded_at_ms.items()
     ]
     return expired_epochs(
-        story.graph,
         story.tally,
         ref_of(head),
         [make_device(member) for member in members],
         retained,
-        dict.fromkeys(story.graph, received_at_ms),
+        lambda _: received_at_ms,
         retain_seconds=RETAIN_SECONDS,
         retain_epochs=retain_epochs,
         now_ms=now_ms,
