@@ -216,8 +216,10 @@ def _load_group(state: RoomState, tables: Mapping[str, Mapping[bytes, bytes]]) -
         epochs[CommitRef(ref)] = HeldEpoch(held, record.succeeded_at_ms)
     votes = {key: _load_vote(value) for key, value in tables[Table.VOTE].items()}
     graph = EpochGraph.build(entry.node for entry in entries.values())
+    held_once = (entries[ref].node.epoch for ref in (*epochs, *state.expired) if ref in entries)
     return replace(
         state,
+        first_epoch=min(held_once, default=state.first_epoch),
         tally=Tally.build(graph, (tracked.vote for tracked in votes.values()), state.membership.joined()),
         entries=Map(entries),
         epochs=Map(epochs),

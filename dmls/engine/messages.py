@@ -157,10 +157,11 @@ def _keep_echo(draft: Draft, event: RoomEvent, key: bytes, own: Plaintext) -> No
 
 def _is_out_of_reach(draft: Draft, ref: CommitRef) -> bool:
     """Tell whether an epoch's secrets are deleted, or an ancestor's without which they cannot be had any more."""
-    for above in draft.state.graph.path_up(ref):
-        if above in draft.state.expired:
+    state = draft.state
+    for above in state.graph.path_up(ref):
+        if above in state.expired:
             return True
-        if above in draft.state.epochs:
+        if above in state.epochs or state.graph.node(above).epoch <= state.first_epoch:
             return False
     return False
 

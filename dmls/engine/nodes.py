@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dmls.engine.agent import device_of
@@ -12,6 +12,7 @@ from dmls.engine.sources import NO_EVENT, EventFacts, is_before_departure, is_sp
 from dmls.engine.standing import find_standing
 from dmls.engine.state import Draft, HeldEpoch, NodeEntry, TrackedVote
 from dmls.forks.graph import Device
+from dmls.forks.reconcile import removed_last_ms
 from dmls.ids import CommitRef, EpochId, LeafIndex
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.group.keyring import keys_in_use
@@ -26,6 +27,7 @@ __all__ = [
     "epoch_id",
     "find_leaf",
     "keep_vote",
+    "mark_removals",
     "own_leaves",
     "refresh_head",
     "sweep_keys",
@@ -68,6 +70,7 @@ def add_node(draft: Draft, entry: NodeEntry) -> None:
     draft.update(tally=state.tally.add(node), entries=entries, seen_at_ms=seen.finish())
     put_node(draft, entry)
     draft.ready.append(node.commit_ref)
+    mark_removals(draft, node.removes_others)
 
 
 def correct_node(draft: Draft, ref: CommitRef, facts: EventFacts | None = None) -> None:
@@ -87,6 +90,7 @@ def correct_node(draft: Draft, ref: CommitRef, facts: EventFacts | None = None) 
         return
     draft.update(tally=draft.state.tally.correct(node), entries=draft.state.entries.set(ref, corrected))
     put_node(draft, corrected)
+    mark_removals(draft, node.removes_others)
 
 
 def drop_node(draft: Draft, ref: CommitRef) -> None:
@@ -98,6 +102,20 @@ def drop_node(draft: Draft, ref: CommitRef) -> None:
         draft.update(epochs=state.epochs.delete(ref))
         draft.delete(Table.EPOCH, ref)
         sweep_keys(draft)
+    mark_removals(draft, state.graph.node(ref).removes_others)
+
+
+def mark_removals(draft: Draft, devices: Iterable[Device]) -> None:
+    """Note when some devices were last removed by somebody in J, after a node that removes them, or J, has changed."""
+    state = draft.state
+    marks = state.removed_at_ms
+    for device in devices:
+        last = removed_last_ms(state.graph, device, state.tally.joined, lambda ref: state.entries[ref].received_at_ms)
+        if last is not None:
+            marks = marks.set(device, last)
+        elif device in marks:
+            marks = marks.delete(device)
+    draft.update(removed_at_ms=marks)
 
 
 def sweep_keys(draft: Draft) -> None:
@@ -114,7 +132,9 @@ def sweep_keys(draft: Draft) -> None:
 def add_epoch(draft: Draft, ref: CommitRef, state: GroupState, private_keys: Mapping[bytes, Secret]) -> None:
     """Hold the secrets of a node's epoch; those of resumption, which no commit of such a group may use, are let go."""
     held = HeldEpoch(state.without_resumption_psks())
-    draft.update(epochs=draft.state.epochs.set(ref, held), ring=draft.state.ring.add(private_keys))
+    before = draft.state
+    first = min(before.first_epoch, before.graph.node(ref).epoch)
+    draft.update(epochs=before.epochs.set(ref, held), ring=before.ring.add(private_keys), first_epoch=first)
     if ref in draft.state.failed:
         draft.update(failed=draft.state.failed.delete(ref))
         put_meta(draft)

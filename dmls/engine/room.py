@@ -28,7 +28,7 @@ from dmls.engine.inputs import (
 )
 from dmls.engine.loading import load_room
 from dmls.engine.messages import read_plaintext
-from dmls.engine.nodes import correct_node, drop_node, keep_vote, refresh_head
+from dmls.engine.nodes import correct_node, drop_node, keep_vote, mark_removals, refresh_head
 from dmls.engine.records import put_key_package, put_list, put_member_since, put_meta, put_times
 from dmls.engine.sending import encrypt_event
 from dmls.engine.sources import EventFacts, auth_events_of, is_spent
@@ -75,6 +75,7 @@ class RoomEngine:
         """
         engine = cls(load_room(RoomState(room_id, agent, suite), records))
         draft = engine._draft(0, _no_random, {})
+        mark_removals(draft, draft.state.graph.removals())
         refresh_head(draft)
         loaded = engine._state
         engine._state = replace(draft.state, head_since_ms=loaded.head_since_ms, locked_out_since_ms=loaded.locked_out_since_ms)
@@ -195,7 +196,10 @@ def _set_membership(draft: Draft, membership: RoomMembership) -> None:
     draft.update(membership=membership, member_since_ms=since.finish())
     for user in membership.needs_readmission() - before.needs_readmission():
         draft.notify(NoticeKind.NEEDS_READMISSION, text=user)
-    draft.update(tally=draft.state.tally.with_joined(membership.joined()))
+    tally = draft.state.tally.with_joined(membership.joined())
+    draft.update(tally=tally)
+    moved = tally.nodes_by(membership.joined() ^ before.joined())
+    mark_removals(draft, {device for node in moved for device in node.removes_others})
     spent = membership.spent_joins() ^ before.spent_joins()
     if spent or membership.facts != before.facts:
         _apply_spent_joins(draft, spent)

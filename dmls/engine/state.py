@@ -5,6 +5,7 @@ Everything in `RoomState` is immutable, so a step that raises leaves nothing beh
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import is_
@@ -133,6 +134,8 @@ class RoomState:
     epochs: Map[CommitRef, HeldEpoch] = Map()
     expired: Map[CommitRef, bool] = Map()
     """Epochs whose secrets were held once and are deleted."""
+    first_epoch: int = sys.maxsize
+    """No epoch with a lower number was ever held."""
     ring: KeyRing = field(default_factory=KeyRing)
     votes: Map[bytes, TrackedVote] = Map()
     head: CommitRef | None = None
@@ -162,6 +165,8 @@ class RoomState:
     """Votes on their way: the vote counts when its event comes back."""
     seen_at_ms: Map[Device, int] = Map()
     """When a device's leaf was last added by a node that came in."""
+    removed_at_ms: Map[Device, int] = Map()
+    """When a removal of a device by somebody in J was last seen, on any branch, in milliseconds."""
     head_since_ms: int = 0
     """Since when `stand` has been what it is."""
     away_since_ms: int = 0

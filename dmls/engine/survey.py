@@ -33,7 +33,6 @@ from dmls.forks.reconcile import (
     leaves_to_remove,
     lists_wanted,
     next_judgement_ms,
-    removal_marks,
     unvouched_leaves,
 )
 from dmls.ids import CommitRef, LeafIndex, ServerName, UserId
@@ -147,7 +146,7 @@ def _situation(state: RoomState, now_ms: int, entry: NodeEntry | None) -> Situat
         invited=state.membership.invited(),
         lists=state.lists,
         gone=finally_gone(state.graph) | frozenset(state.gone),
-        removed_at_ms=removal_marks(state.graph, joined, lambda ref: state.entries[ref].received_at_ms),
+        removed_at_ms=state.removed_at_ms,
         asked_at_ms=state.list_requests,
     )
 

@@ -30,7 +30,7 @@ __all__ = [
     "leaves_to_remove",
     "lists_wanted",
     "next_judgement_ms",
-    "removal_marks",
+    "removed_last_ms",
     "unvouched_leaves",
 ]
 
@@ -100,7 +100,7 @@ class Situation:
         invited: I; empty unless history visibility and a room option say that invited users belong in the group.
         lists: the device lists held, by user.
         gone: devices that are finally gone.
-        removed_at_ms: when a removal of a device by a joined author was seen last (`removal_marks`).
+        removed_at_ms: when a removal of a device by a joined author was seen last (`removed_last_ms`).
         asked_at_ms: when a user's device list was asked for last, where no answer has come yet.
         now_ms: the time.
     """
@@ -153,27 +153,18 @@ class LeafRemoval:
 
 def finally_gone(graph: EpochGraph) -> frozenset[Device]:
     """Return the devices that a device of their user's server has removed for good, on any fork."""
-    return frozenset(
-        device
-        for device, refs in graph.removals().items()
-        if any(node.logout and device.server == node.author.server for node in map(graph.node, refs))
-    )
+    return frozenset(graph.gone)
 
 
-def removal_marks(
-    graph: EpochGraph, joined: Collection[UserId], seen_at_ms: Callable[[CommitRef], int | None]
-) -> dict[Device, int]:
-    """Return the devices that somebody in J has removed on any fork, and when such a removal was seen last.
+def removed_last_ms(
+    graph: EpochGraph, device: Device, joined: Collection[UserId], seen_at_ms: Callable[[CommitRef], int | None]
+) -> int | None:
+    """Return when a removal of a device by somebody in J, on any fork, was seen last; None for never.
 
     `seen_at_ms` tells when a node was stored here; removals by nodes of which it says None are left out.
     """
-    marks: dict[Device, int] = {}
-    for device, refs in graph.removals().items():
-        seen = [seen_at_ms(ref) for ref in refs if is_author_joined(graph.node(ref), joined)]
-        last = max((time for time in seen if time is not None), default=None)
-        if last is not None:
-            marks[device] = last
-    return marks
+    seen = (seen_at_ms(ref) for ref in graph.removals().get(device, ()) if is_author_joined(graph.node(ref), joined))
+    return max((time for time in seen if time is not None), default=None)
 
 
 def desired_devices(situation: Situation) -> frozenset[Device]:

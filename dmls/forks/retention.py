@@ -120,13 +120,13 @@ def _left_behind(
     """Return those nodes of the head's chain below whose child there every device of the head has voted."""
     graph = tally.graph
     first = min(map(graph.depth, behind), default=0)
-    least = 0
-    for number, device in enumerate(head_devices):
+    least: int | None = None
+    for device in head_devices:
         voted = max((_depth_voted_below(graph, head, ref) for ref in tally.vote(device)), default=0)
-        least = voted if not number else min(least, voted)
+        least = voted if least is None else min(least, voted)
         if least <= first:
             break
-    return frozenset(ref for ref in behind if graph.depth(ref) < least)
+    return frozenset(ref for ref in behind if least is not None and graph.depth(ref) < least)
 
 
 def _depth_voted_below(graph: EpochGraph, head: CommitRef, voted: CommitRef) -> int:

@@ -10,9 +10,10 @@ for the nodes and votes that there are.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import chain
 from typing import Final
 
 from immutables import Map
@@ -96,9 +97,8 @@ class Tally:
         if now is before or now == before:
             return self
         recount = Recount(replace(self._count, joined=now), self.graph)
-        devices = list(self._count.devices(now ^ before))
-        recount.judge_authors([ref for device in devices for ref in self.graph.authored(device)])
-        recount.select(devices)
+        recount.judge_authors([node.commit_ref for node in self.nodes_by(now ^ before)])
+        recount.select(self._count.devices(now ^ before))
         return self._follow(recount.finish())
 
     def with_graph(self, graph: EpochGraph) -> Tally:
@@ -157,6 +157,11 @@ class Tally:
         return frozenset(
             device.user_id for device, target in self.votes.items() if any(is_ancestor(ref, voted) for voted in target)
         )
+
+    def nodes_by(self, users: Iterable[UserId]) -> Iterator[Node]:
+        """Go over the nodes that devices of some users made."""
+        refs = chain.from_iterable(map(self.graph.authored, self._count.devices(users)))
+        return map(self.graph.node, refs)
 
     def vote(self, device: Device) -> Target:
         """Return the node that a device's counting vote is for; several where that node has twins, none without such a vote."""

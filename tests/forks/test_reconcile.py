@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,10 +18,10 @@ from dmls.forks.reconcile import (
     leaves_to_remove,
     lists_wanted,
     next_judgement_ms,
-    removal_marks,
+    removed_last_ms,
     unvouched_leaves,
 )
-from dmls.ids import LeafIndex, UserId
+from dmls.ids import CommitRef, LeafIndex, UserId
 from tests.support.epoch_graphs import Story, make_device, ref_of
 
 ALICE, ALICE_2, BOB, BOB_2 = (make_device(name) for name in ("alice/1@hs1", "alice/2@hs1", "bob/1@hs2", "bob/2@hs2"))
@@ -251,6 +252,11 @@ def grown(*joined: str) -> Story:
     return story.commit("p", "g", by="alice/1@hs1", adds=["alice/2@hs1", "carol/1@hs1", "bob/1@hs2", "bob/2@hs2"])
 
 
+def removal_marks(story: Story, seen_at_ms: Callable[[CommitRef], int | None]) -> dict[Device, int]:
+    marks = {device: removed_last_ms(story.graph, device, story.joined, seen_at_ms) for device in story.graph.removals()}
+    return {device: last for device, last in marks.items() if last is not None}
+
+
 def test_a_device_is_gone_for_good_by_its_own_servers_word_only() -> None:
     story = grown()
     story.commit("own", "p", by="bob/1@hs2", removes=["bob/2@hs2", "alice/1@hs1"], logout=True)
@@ -267,8 +273,8 @@ def test_removals_by_joined_authors_are_marked_with_the_last_sight_of_them() -> 
     story.commit("spent", "p", by="bob/1@hs2", removes=["alice/2@hs1"], is_spent=True)
     story.commit("own", "p", by="bob/1@hs2", is_external=True, removes=["bob/1@hs2"])
     seen = {ref_of(name): number for number, name in enumerate(["first", "again", "outsider", "spent", "own", "unknown"])}
-    assert removal_marks(story.graph, story.joined, seen.get) == {BOB_2: 1}
-    assert removal_marks(story.graph, story.joined, lambda _: None) == {}
+    assert removal_marks(story, seen.get) == {BOB_2: 1}
+    assert removal_marks(story, lambda _: None) == {}
 
 
 # The races of the protocol's text, as far as they are decided here
@@ -287,7 +293,7 @@ def test_race_a_device_added_on_two_forks_is_wanted_once_and_never_twice() -> No
 @pytest.mark.parametrize("winner", ["removal", "commit"])
 def test_race_whoever_was_removed_on_one_fork_is_out_whichever_fork_wins(winner: str) -> None:
     story = grown().commit("removal", "p", by="alice/1@hs1", removes=["bob/2@hs2"]).commit("commit", "p", by="bob/2@hs2")
-    marks = removal_marks(story.graph, story.joined, {ref_of("removal"): 5_000, ref_of("commit"): 6_000}.get)
+    marks = removal_marks(story, {ref_of("removal"): 5_000, ref_of("commit"): 6_000}.get)
     others = [leaf(ALICE, 0), leaf(BOB, 3)]
     leaves = others if winner == "removal" else [*others, leaf(BOB_2, 4)]
     state = situation(*leaves, lists=(OWN_LIST, listed(BOB, BOB_2, taken_at_ms=4_000)), removed_at_ms=marks)
@@ -311,7 +317,7 @@ def test_race_of_two_who_remove_each_other_the_one_that_state_resolution_keeps_s
 def test_race_a_user_who_left_and_came_back_gets_a_new_leaf_after_a_new_list() -> None:
     """bob's leaf was removed when he left; the list from before does not bring it back, the next one does."""
     story = grown().commit("removal", "p", by="alice/1@hs1", removes=["bob/1@hs2"])
-    marks = removal_marks(story.graph, story.joined, {ref_of("removal"): 5_000}.get)
+    marks = removal_marks(story, {ref_of("removal"): 5_000}.get)
     old = situation(leaf(ALICE, 0), lists=(OWN_LIST, listed(BOB, taken_at_ms=4_000)), removed_at_ms=marks)
     assert BOB not in devices_to_add(old)
     assert lists_wanted(old) == {BOB.user_id}
