@@ -21,7 +21,6 @@ __all__ = [
     "able_servers",
     "commit_delay_ms",
     "needs_merge",
-    "path_debtors",
     "readd_delay_ms",
     "responsible_servers",
     "times_removed",
@@ -127,29 +126,6 @@ def commit_delay_ms(
     order = sorted(able, key=lambda server: sha256(head + server.encode()).digest())
     rank = 0 if is_responsible else order.index(own_server) if own_server in order else len(order)
     return _FIRST_DELAY_MS + min(rank + position, _MAX_RANK) * _RANK_DELAY_MS + int(jitter * _JITTER_MS)
-
-
-def path_debtors(graph: EpochGraph, head: CommitRef, devices: Collection[Device]) -> tuple[Device, ...]:
-    """Return those of some devices that owe the head a commit with fresh keys, sorted.
-
-    They renewed their leaf's keys by a commit that is not on the head's chain. A commit that did nothing but resolve branches or
-    renew keys, and lost to another of the same parent, leaves no debt of its own. Neither does one by another leaf of the device
-    than the head's, which was added with keys of its own.
-    """
-    return tuple(sorted(device for device in devices if _owes_path(graph, head, device)))
-
-
-def _owes_path(graph: EpochGraph, head: CommitRef, device: Device) -> bool:
-    leaf = graph.leaf_origin(head, device)
-    lost = -1
-    for node in map(graph.node, reversed(graph.authored(device))):
-        if leaf is None or graph.leaf_origin(node.commit_ref, device) != leaf:
-            continue
-        if graph.is_ancestor(node.commit_ref, head):
-            return lost > node.vote_seq
-        if node.adds or node.removes or not graph.is_ancestor(graph.parent(node.commit_ref), head):
-            lost = max(lost, node.vote_seq)
-    return lost >= 0
 
 
 def times_removed(graph: EpochGraph, head: CommitRef, device: Device, own_server: ServerName) -> int:

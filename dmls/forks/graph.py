@@ -31,6 +31,8 @@ class EpochGraph:
     """Sorted. Only nodes that have any."""
     _origins: Map[CommitRef, Map[Device, CommitRef]]
     """For each node, by which node each of its devices was added; a device that was there before an anchor is absent."""
+    _renewals: Map[CommitRef, Map[Device, CommitRef]]
+    """For each node, by which node each of its devices got the keys of its leaf; as in `_origins`."""
     _tips: Map[CommitRef, bool]
     """Nodes without children."""
     _authored: Map[Device, tuple[CommitRef, ...]]
@@ -105,6 +107,7 @@ class EpochGraph:
             self._nodes.set(ref, node),
             self._children.set(parent, _with(self.children(parent), ref)),
             self._origins.set(ref, _next_origins(self._origins.get(parent, Map()), node)),
+            self._renewals.set(ref, _next_origins(self._renewals.get(parent, Map()), node).set(node.author, ref)),
             (self._tips.delete(parent) if parent in self._tips else self._tips).set(ref, True),
             self._authored.set(node.author, self._with_authored(node)),
             removals.finish(),
@@ -189,6 +192,13 @@ class EpochGraph:
     def leaf_origins(self, ref: CommitRef) -> Mapping[Device, CommitRef]:
         """Return for each device of an epoch which node added its leaf, where that is known (`leaf_origin`)."""
         return self._origins.get(ref, Map())
+
+    def leaf_renewal(self, ref: CommitRef, device: Device) -> CommitRef | None:
+        """Return which node brought the keys that a device's leaf has in an epoch: a commit of its own, or the one that added it.
+
+        None where that is not known, as in `leaf_origin`.
+        """
+        return self._renewals[ref].get(device) if ref in self._renewals else None
 
     def path_up(self, ref: CommitRef) -> Iterator[CommitRef]:
         """Go from a node up to its genesis or anchor, both included; nothing for `VIRTUAL_ROOT`.

@@ -8,7 +8,6 @@ from dmls.forks.committer import (
     able_servers,
     commit_delay_ms,
     needs_merge,
-    path_debtors,
     readd_delay_ms,
     responsible_servers,
     times_removed,
@@ -204,47 +203,3 @@ def test_removals_by_regular_commits_of_other_servers_on_the_chain_are_counted()
 )
 def test_readding_waits_four_times_longer_each_time(times: int, delay: int) -> None:
     assert readd_delay_ms(times) == delay
-
-
-# Who owes a commit with fresh keys
-
-
-def debtors(story: Story, head: str, *names: str) -> list[str]:
-    found = path_debtors(story.graph, ref_of(head), [make_device(name) for name in names or ("alice/1@hs1", "bob/1@hs2")])
-    return [device.user_id for device in found]
-
-
-def test_without_a_fork_nobody_owes_anything() -> None:
-    assert debtors(room(), "a") == []
-
-
-def test_a_commit_on_a_losing_branch_that_changed_members_is_owed_again() -> None:
-    story = room().commit("b", "p", by="bob/1@hs2", adds=["dave/1@hs3"])
-    assert debtors(story, "a") == ["@bob:hs2"]
-    assert debtors(story, "a", "dave/1@hs3") == []
-
-
-def test_a_later_own_commit_on_the_heads_chain_pays_the_debt() -> None:
-    story = room().commit("b", "p", by="bob/1@hs2", adds=["dave/1@hs3"]).commit("paid", "a", by="bob/1@hs2", resolves=["b"])
-    assert debtors(story, "paid") == []
-
-
-def test_a_commit_of_keys_alone_that_lost_to_its_sibling_leaves_no_debt() -> None:
-    assert debtors(room().commit("b", "p", by="bob/1@hs2"), "a") == []
-
-
-def test_a_debt_is_not_forgotten_because_its_payment_lost_too() -> None:
-    story = room().commit("b", "p", by="bob/1@hs2", removes=["mallory/1@hs4"]).commit("c", "a", by="alice/1@hs1")
-    story.commit("payment", "a", by="bob/1@hs2", resolves=["b"])
-    assert debtors(story, "c") == ["@bob:hs2"]
-
-
-def test_keys_renewed_deep_on_a_losing_branch_are_owed() -> None:
-    story = room().commit("b", "p", by="alice/1@hs1", adds=["dave/1@hs3"]).commit("b2", "b", by="bob/1@hs2")
-    assert debtors(story, "a", "bob/1@hs2") == ["@bob:hs2"]
-
-
-def test_a_leaf_that_the_head_has_from_elsewhere_owes_nothing() -> None:
-    story = room().commit("b", "p", by="alice/1@hs1", adds=["dave/1@hs3"]).commit("b2", "b", by="dave/1@hs3")
-    story.commit("c", "a", by="alice/1@hs1", adds=["dave/1@hs3"])
-    assert debtors(story, "c", "dave/1@hs3") == []
