@@ -9,6 +9,7 @@ from functools import lru_cache
 from dmls.errors import InvalidLeafNodeError, ValidationError
 from dmls.forks.aad import DMLS_NODE_REF, DMLS_PARAMS, decode_identity, encode_identity
 from dmls.forks.graph import Device
+from dmls.forks.renewal import RenewalRules
 from dmls.ids import DeviceId, LeafIndex, ServerName, UserId
 from dmls.matrix.identifiers import parse_device_id, parse_user_id
 from dmls.mls.crypto.secret import Secret
@@ -52,6 +53,7 @@ class Agent:
     server_name: ServerName
     is_service: bool
     devices: Mapping[Device, OwnDevice] = field(default_factory=dict, repr=False)
+    rules: RenewalRules = field(default_factory=RenewalRules)
 
     def find(self, user_id: UserId, device_id: DeviceId) -> OwnDevice | None:
         """Return the own device of this name, or None."""

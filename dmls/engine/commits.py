@@ -50,7 +50,7 @@ from dmls.mls.group.process import process_commit
 from dmls.mls.group.transition import Transition, follow_commit
 from dmls.mls.group.welcome import JoinOptions, join
 from dmls.mls.messages.group_info import GroupInfo
-from dmls.mls.messages.key_package import key_package_ref
+from dmls.mls.messages.key_package import is_last_resort, key_package_ref
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.messages.message import AuthenticatedContent, Member, MLSMessage, PublicMessage
 from dmls.mls.messages.welcome import Welcome
@@ -221,6 +221,7 @@ def _add_commit(
         0 if carries else parent.commits_since_keyframe + 1,
         (facts,),
         draft.now_ms,
+        last_resorts=tuple(device_of(package.leaf_node) for _, package in transition.applied.added if is_last_resort(package)),
     )
     add_node(draft, entry)
     join_up(draft, entry)

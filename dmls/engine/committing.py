@@ -19,6 +19,7 @@ from dmls.engine.profile import group_extensions, rule_of
 from dmls.engine.records import put_claim, put_epoch, put_key_package
 from dmls.engine.sources import NO_EVENT
 from dmls.engine.state import Draft, NodeEntry
+from dmls.engine.survey import Committer
 from dmls.engine.voting import take_vote_seq
 from dmls.errors import CryptoError, LimitError, ValidationError
 from dmls.forks.aad import (
@@ -49,7 +50,7 @@ from dmls.mls.group.state import GroupState, create_group
 from dmls.mls.group.welcome import make_group_info
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.group_info import GroupInfo
-from dmls.mls.messages.key_package import KeyPackage
+from dmls.mls.messages.key_package import KeyPackage, is_last_resort
 from dmls.mls.messages.leaf_node import Lifetime
 from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, encode_message
 from dmls.mls.messages.proposal import Add, ProposalBody, Remove
@@ -125,17 +126,18 @@ def _removals(draft: Draft, plan: Plan, committer: LeafIndex) -> tuple[tuple[Lea
     return (*final, *kept), True
 
 
-def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]) -> CommitRef | None:
+def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool) -> CommitRef | None:
     """Commit on the head what is to be removed, what can be added, and which side heads that resolves.
 
     A claimed key package that does not fit is dropped, so that it cannot hold up a removal; None if nothing is left to do.
+    `renews`: the committer's keys are reason enough.
 
     Raises:
         DMLSError: the commit cannot be made; the draft must be thrown away.
     """
     if plan.held is None:
         raise LimitError("the head's secrets are not held")
-    leaf_index, own = committer
+    leaf_index, own = committer.leaf_index, committer.own
     parent, state = plan.entry, plan.held.state
     suite = parent.group.suite
     removals, logout = _removals(draft, plan, leaf_index)
@@ -167,7 +169,7 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
         staged, joined = stage(additions)
     except (ValidationError, CryptoError):
         additions = _drop_unfit(draft, additions, stage)
-        if not (additions or removals or plan.survey.needs_merge or plan.survey.rejects):
+        if not (additions or removals or plan.survey.needs_merge or plan.survey.rejects or renews):
             return None
         staged, joined = stage(additions)
     ref = commit_ref(suite, staged.content)
@@ -188,7 +190,9 @@ def send_commit(draft: Draft, plan: Plan, committer: tuple[LeafIndex, OwnDevice]
     )
     group_info = encode_message(staged.group_info)
     entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), group_info)
-    entry = replace(entry, group=staged.state.public)
+    packages = draft.state.key_packages
+    last_resorts = tuple(device for device in additions if device in packages and is_last_resort(packages[device]))
+    entry = replace(entry, group=staged.state.public, last_resorts=last_resorts)
     _hold_parent(draft, plan.head, staged.parent)
     add_node(draft, entry)
     add_epoch(draft, ref, staged.state, {**staged.private_keys, **joined})

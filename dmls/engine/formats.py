@@ -12,11 +12,13 @@ from dmls.mls.codec import decode, encode, opaque, optional, struct, uint8, uint
 __all__ = [
     "ASKED",
     "CLAIM",
+    "DEBT",
     "KEY_PACKAGE",
     "LIST_REQUEST",
     "MEMBER_SINCE",
     "META",
     "PENDING_VOTE",
+    "SENT",
     "TIMES",
     "AnchorRecord",
     "AskedRecord",
@@ -28,6 +30,7 @@ __all__ = [
     "OutcomeRecord",
     "ParkedRecord",
     "PlaintextRecord",
+    "SentRecord",
     "SourceRecord",
     "TimesRecord",
     "VoteRecord",
@@ -55,6 +58,10 @@ LIST_REQUEST = b"list_request:"
 """Prefix of the keys of when a device list was last asked for; the user follows."""
 MEMBER_SINCE = b"member_since:"
 """Prefix of the keys of when a user's current member event came; the user follows."""
+DEBT = b"debt:"
+"""Prefix of the keys of since when own devices have owed fresh keys; the device follows."""
+SENT = b"sent:"
+"""Prefix of the keys of how many messages own devices have sent under their keys; the device follows."""
 PENDING_VOTE = b"pending_vote:"
 """Prefix of the keys of votes on their way; the device follows."""
 ASKED = b"asked:"
@@ -98,6 +105,14 @@ class TimesRecord:
 
 
 @struct
+class SentRecord:
+    """How many messages were sent under the keys that a node brought."""
+
+    commit_ref: opaque
+    messages: uint64
+
+
+@struct
 class ListRecord:
     """A user's device list."""
 
@@ -138,6 +153,7 @@ class NodeRecord:
     events: vector[SourceRecord]
     received_at_ms: uint64
     anchor: optional[AnchorRecord]
+    last_resorts: vector[DeviceRecord]
 
 
 @struct

@@ -13,11 +13,13 @@ from dmls.engine.effects import EventKind, EventResult, IngestOutcome, Table
 from dmls.engine.formats import (
     ASKED,
     CLAIM,
+    DEBT,
     KEY_PACKAGE,
     LIST_REQUEST,
     MEMBER_SINCE,
     META,
     PENDING_VOTE,
+    SENT,
     TIMES,
     AnchorRecord,
     AskedRecord,
@@ -28,6 +30,7 @@ from dmls.engine.formats import (
     OutcomeRecord,
     ParkedRecord,
     PlaintextRecord,
+    SentRecord,
     TimesRecord,
     VoteRecord,
     decode_time,
@@ -89,6 +92,8 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
         key_packages=Map(packages),
         pending_votes=Map(pending),
         claims=_device_times(room, CLAIM),
+        debts=_device_times(room, DEBT),
+        sent=Map({read_device(key): _load_sent(value) for key, value in _with_prefix(room, SENT)}),
         list_requests=_user_times(room, LIST_REQUEST),
         member_since_ms=_user_times(room, MEMBER_SINCE),
         lists=Map(lists),
@@ -142,6 +147,11 @@ def _device_times(room: Mapping[bytes, bytes], prefix: bytes) -> Map[Device, int
 
 def _user_times(room: Mapping[bytes, bytes], prefix: bytes) -> Map[UserId, int]:
     return Map({UserId(key.decode()): decode_time(value) for key, value in _with_prefix(room, prefix)})
+
+
+def _load_sent(data: bytes) -> tuple[CommitRef, int]:
+    record = decode(SentRecord, data)
+    return CommitRef(record.commit_ref), record.messages
 
 
 def _load_list(data: bytes) -> tuple[UserId, DeviceList]:
@@ -242,6 +252,7 @@ def _load_node(data: bytes, load: Any) -> NodeEntry:
         read_sources(record.events),
         record.received_at_ms,
         None if record.anchor is None else _load_anchor(record.anchor),
+        tuple(map(read_device_record, record.last_resorts)),
     )
 
 

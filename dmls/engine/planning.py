@@ -7,8 +7,9 @@ from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice
 from dmls.engine.state import HeldEpoch, NodeEntry, RoomState
-from dmls.engine.survey import Survey, survey
+from dmls.engine.survey import Committer, Survey, survey
 from dmls.forks.committer import commit_delay_ms
+from dmls.forks.graph import Device
 from dmls.forks.reconcile import RemovalReason
 from dmls.ids import CommitRef, UserId
 from dmls.matrix.identifiers import server_of
@@ -33,7 +34,11 @@ class Plan:
     held: HeldEpoch | None
     survey: Survey
     due_ms: int | None
-    """When this agent commits if nobody else has, None if there is nothing to commit or nobody here can."""
+    """When this agent mends the head if nobody else has, None if there is nothing to mend or nobody here can."""
+
+    def committer_of(self, device: Device) -> Committer | None:
+        """Return the leaf of an own device if it may commit."""
+        return next((committer for committer in self.survey.committers if committer.own.device == device), None)
 
 
 def wanted_device_lists(state: RoomState, now_ms: int) -> frozenset[UserId]:

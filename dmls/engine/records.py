@@ -8,11 +8,13 @@ from dmls.engine.effects import EventResult, Table
 from dmls.engine.formats import (
     ASKED,
     CLAIM,
+    DEBT,
     KEY_PACKAGE,
     LIST_REQUEST,
     MEMBER_SINCE,
     META,
     PENDING_VOTE,
+    SENT,
     TIMES,
     AnchorRecord,
     AskedRecord,
@@ -23,6 +25,7 @@ from dmls.engine.formats import (
     OutcomeRecord,
     ParkedRecord,
     PlaintextRecord,
+    SentRecord,
     TimesRecord,
     VoteRecord,
     device_record,
@@ -47,6 +50,7 @@ __all__ = [
     "delete_asked",
     "put_asked",
     "put_claim",
+    "put_debt",
     "put_epoch",
     "put_key_package",
     "put_keys",
@@ -59,6 +63,7 @@ __all__ = [
     "put_parked",
     "put_pending_vote",
     "put_plaintext",
+    "put_sent",
     "put_times",
     "put_vote",
 ]
@@ -114,6 +119,16 @@ def put_member_since(draft: Draft, user_id: UserId, time_ms: int) -> None:
     draft.put(Table.ROOM, MEMBER_SINCE + user_id.encode(), encode_time(time_ms))
 
 
+def put_debt(draft: Draft, device: Device, time_ms: int | None) -> None:
+    """Write since when an own device has owed fresh keys, or remove it with None."""
+    _put_or_delete(draft, DEBT + write_device(device), None if time_ms is None else encode_time(time_ms))
+
+
+def put_sent(draft: Draft, device: Device, ref: CommitRef, messages: int) -> None:
+    """Write how many messages an own device has sent under the keys that a node brought."""
+    draft.put(Table.ROOM, SENT + write_device(device), encode(SentRecord(ref, messages)))
+
+
 def put_pending_vote(draft: Draft, device: Device, ref: CommitRef) -> None:
     """Write the vote of a device that is on its way."""
     draft.put(Table.ROOM, PENDING_VOTE + write_device(device), ref)
@@ -149,6 +164,7 @@ def put_node(draft: Draft, entry: NodeEntry) -> None:
         source_records(entry.events),
         entry.received_at_ms,
         None if entry.anchor is None else AnchorRecord(entry.anchor.message, (entry.anchor.parent_event or "").encode()),
+        device_records(entry.last_resorts),
     )
     draft.put(Table.NODE, entry.node.commit_ref, encode(record))
 

@@ -34,7 +34,7 @@ from dmls.engine.sending import encrypt_event
 from dmls.engine.sources import EventFacts, auth_events_of, is_spent
 from dmls.engine.state import Draft, RoomState, TrackedVote
 from dmls.engine.survey import known_survey
-from dmls.engine.upkeep import act, next_wake_ms, note_dirty, purge
+from dmls.engine.upkeep import act, next_wake_ms, note_wants, purge
 from dmls.errors import DMLSError
 from dmls.forks.graph import Device
 from dmls.forks.reconcile import DeviceList
@@ -169,7 +169,7 @@ def _take(draft: Draft, happened: Input) -> None:
             _answer(draft, happened)
         case EncryptRequested():
             draft.encrypted = encrypt_event(draft, happened)
-            note_dirty(draft)
+            note_wants(draft)
         case DecryptRequested():
             own = draft.state.agent.find(happened.user_id, happened.device_id)
             if own is None:

@@ -11,12 +11,14 @@ from dmls.engine.inputs import EncryptRequested
 from dmls.engine.messages import UNREAD_WINDOW_MS, keep_plaintext, message_key, readers_of
 from dmls.engine.nodes import epoch_id, find_leaf
 from dmls.engine.planning import MERGE_PAUSE_MS, Plan, can_found, make_plan
-from dmls.engine.records import put_epoch
+from dmls.engine.records import put_epoch, put_sent
 from dmls.engine.state import Draft, HeldEpoch, Plaintext
+from dmls.engine.survey import Committer
 from dmls.engine.upkeep import ask_for_key_packages
 from dmls.engine.voting import sign_own_vote
 from dmls.forks.aad import EpochPointer, make_message_aad
-from dmls.ids import LeafIndex
+from dmls.forks.renewal import message_limit
+from dmls.ids import CommitRef, LeafIndex
 from dmls.matrix.bodies import Inline, MessageBody, Vote, content_of, encode_payload
 from dmls.matrix.encoding import encode_canonical_json
 from dmls.mls.framing.padding import pad_to_multiple
@@ -47,9 +49,10 @@ def encrypt_event(draft: Draft, request: EncryptRequested) -> EncryptResult:
             return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
         index = find_leaf(plan.entry.group.tree, own.device)
         is_inside = index in plan.held.state.own_leaves
-        if not _must_commit(draft, plan, own, is_inside=is_inside):
+        renews = _must_renew(draft, plan, own)
+        if not _must_commit(draft, plan, own, is_inside=is_inside) and not renews:
             break
-        send_commit(draft, plan, _committer(plan, own))
+        send_commit(draft, plan, _committer(plan, own), renews=renews)
     plan = make_plan(draft.state, draft.now_ms)
     if plan is None or plan.held is None:
         return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
@@ -89,16 +92,23 @@ def _found_or_plan(draft: Draft) -> Plan | None:
     return make_plan(draft.state, draft.now_ms)
 
 
-def _committer(plan: Plan, own: OwnDevice) -> tuple[LeafIndex, OwnDevice]:
+def _committer(plan: Plan, own: OwnDevice) -> Committer:
     """Return the sender's own leaf where it may commit, so that the commit is its vote; another own leaf otherwise."""
-    for index, candidate in plan.survey.committers:
-        if candidate.device == own.device:
-            return index, candidate
-    return plan.survey.committers[0]
+    return plan.committer_of(own.device) or plan.survey.committers[0]
+
+
+def _must_renew(draft: Draft, plan: Plan, own: OwnDevice) -> bool:
+    """Tell whether the sender's keys have to be renewed before they are used again."""
+    committer = plan.committer_of(own.device)
+    if committer is None:
+        return False
+    ref, messages = draft.state.sent.get(own.device, (CommitRef(b""), 0))
+    limit = message_limit(draft.state.agent.rules, own.device, committer.renewed_by)
+    return committer.is_debtor or (ref == committer.renewed_by and messages >= limit)
 
 
 def _must_commit(draft: Draft, plan: Plan, own: OwnDevice, *, is_inside: bool) -> bool:
-    committer, _ = _committer(plan, own)
+    committer = _committer(plan, own).leaf_index
     if any(removal.leaf.leaf_index != committer for removal in plan.survey.removals):
         return True
     if plan.survey.rejects or (plan.held is not None and not plan.held.state.secrets.sender_data_secret):
@@ -133,6 +143,7 @@ def _encrypt(
     draft.update(epochs=draft.state.epochs.set(plan.head, advanced))
     put_epoch(draft, plan.head, advanced)
     _keep_own(draft, held, plan, own, index, payload, sent.message)
+    _count(draft, plan, own)
     body = MessageBody(
         Inline(sent.message),
         _first_vote(draft, plan, own, index),
@@ -142,6 +153,16 @@ def _encrypt(
     )
     content = encode_canonical_json(content_of(body))
     return EncryptResult(EncryptOutcome.OK, content, plan.head, name, plan.entry.node.epoch, index)
+
+
+def _count(draft: Draft, plan: Plan, own: OwnDevice) -> None:
+    """Note that one more message was sent under the keys of a leaf."""
+    committer = plan.committer_of(own.device)
+    ref = plan.head if committer is None else committer.renewed_by
+    before, messages = draft.state.sent.get(own.device, (ref, 0))
+    counted = (ref, messages + 1 if before == ref else 1)
+    draft.update(sent=draft.state.sent.set(own.device, counted))
+    put_sent(draft, own.device, *counted)
 
 
 def _first_vote(draft: Draft, plan: Plan, own: OwnDevice, index: LeafIndex) -> Vote | None:

@@ -71,6 +71,8 @@ class NodeEntry:
     received_at_ms: int
     anchor: Anchor | None = None
     """Set while the node's parent is not known."""
+    last_resorts: tuple[Device, ...] = ()
+    """Devices that it adds by a key package of last resort, whose keys others may have used too."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -161,6 +163,10 @@ class RoomState:
     """When a user's device list was last asked for, in milliseconds."""
     member_since_ms: Map[UserId, int] = Map()
     """When a user's current member event came, in milliseconds."""
+    debts: Map[Device, int] = Map()
+    """Since when own devices have owed the head a commit with fresh keys, in milliseconds."""
+    sent: Map[Device, tuple[CommitRef, int]] = Map()
+    """The node that brought an own device's keys, and how many messages it has sent under them."""
     pending_votes: Map[Device, CommitRef] = Map()
     """Votes on their way: the vote counts when its event comes back."""
     seen_at_ms: Map[Device, int] = Map()

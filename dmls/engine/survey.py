@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice, device_of
 from dmls.engine.nodes import find_leaf
-from dmls.engine.standing import pending_rejects
+from dmls.engine.standing import DEEP_SWITCH_MS, pending_rejects
 from dmls.engine.state import NodeEntry, RoomState
 from dmls.forks.committer import (
     able_servers,
@@ -35,10 +35,31 @@ from dmls.forks.reconcile import (
     next_judgement_ms,
     unvouched_leaves,
 )
+from dmls.forks.renewal import debt_due_ms, owes_path, renewal_due_ms, turn_ms
 from dmls.ids import CommitRef, LeafIndex, ServerName, UserId
 from dmls.matrix.identifiers import server_of
+from dmls.mls.messages.leaf_node import Lifetime
 
-__all__ = ["Survey", "known_survey", "survey"]
+__all__ = ["Committer", "Survey", "known_survey", "survey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Committer:
+    """An own leaf that may commit.
+
+    Attributes:
+        leaf_index: its place in the head's tree.
+        own: whose it is.
+        renewed_by: the node that brought its keys.
+        old_at_ms: when its keys are old.
+        is_debtor: it owes fresh keys before it says anything.
+    """
+
+    leaf_index: LeafIndex
+    own: OwnDevice
+    renewed_by: CommitRef
+    old_at_ms: int
+    is_debtor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +75,10 @@ class Survey:
     needs_merge: bool
     rejects: tuple[CommitRef, ...]
     """Failed commits that the head is computed without, and that no node on its chain rejects yet."""
-    committers: tuple[tuple[LeafIndex, OwnDevice], ...]
+    committers: tuple[Committer, ...]
     """Own leaves that may commit, lowest first: held, their user joined, and not about to go."""
+    renewal: tuple[Committer, int] | None
+    """Whose keys are to be renewed first, and when; None where there is no committer."""
     able: frozenset[ServerName]
     """Servers with a leaf that can commit."""
     delay_ms: int
@@ -103,6 +126,8 @@ def _parts(state: RoomState) -> tuple[object, ...]:
         state.seen_at_ms,
         state.member_since_ms,
         state.agent,
+        state.debts,
+        state.head_since_ms,
     )
 
 
@@ -130,6 +155,7 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
         merge,
         pending_rejects(state),
         committers,
+        _first_renewal(state, situation, committers),
         able,
         _delay_ms(state, situation, removals, additions, committers, able) if committers else 0,
         lists_wanted(situation),
@@ -189,7 +215,7 @@ def _additions(state: RoomState, situation: Situation, now_ms: int) -> tuple[tup
 
 def _committers(
     state: RoomState, entry: NodeEntry | None, situation: Situation, removals: tuple[LeafRemoval, ...]
-) -> tuple[tuple[LeafIndex, OwnDevice], ...]:
+) -> tuple[Committer, ...]:
     held = None if entry is None else state.epochs.get(entry.node.commit_ref)
     if entry is None or held is None:
         return ()
@@ -197,9 +223,46 @@ def _committers(
     found = []
     for device, own in state.agent.devices.items():
         index = find_leaf(entry.group.tree, device)
-        if index in held.state.own_leaves and index not in going and device.user_id in situation.joined:
-            found.append((index, own))
-    return tuple(sorted(found, key=lambda item: item[0]))
+        if index is not None and index in held.state.own_leaves and index not in going and device.user_id in situation.joined:
+            found.append(_committer(state, entry, index, own))
+    return tuple(sorted(found, key=lambda committer: committer.leaf_index))
+
+
+def _committer(state: RoomState, entry: NodeEntry, index: LeafIndex, own: OwnDevice) -> Committer:
+    head, device = entry.node.commit_ref, own.device
+    renewed_by = state.graph.leaf_renewal(head, device)
+    # A leaf that was there before an anchor is as old as the anchor.
+    bringer = state.entries[state.graph.chain(head)[0] if renewed_by is None else renewed_by]
+    source = entry.group.tree.member(index).source
+    old_at_ms = renewal_due_ms(
+        state.agent.rules,
+        device,
+        bringer.node.commit_ref,
+        bringer.received_at_ms,
+        source.not_after * 1_000 if isinstance(source, Lifetime) else None,
+    )
+    is_debtor = device in bringer.last_resorts or owes_path(state.graph, head, device)
+    return Committer(index, own, bringer.node.commit_ref, old_at_ms, is_debtor)
+
+
+def _first_renewal(state: RoomState, situation: Situation, committers: tuple[Committer, ...]) -> tuple[Committer, int] | None:
+    rules, head, since, members = state.agent.rules, state.stand or CommitRef(b""), state.head_since_ms, len(situation.leaves)
+    # Keys for a branch that is probably left can wait until that is decided.
+    earliest = state.away_since_ms + DEEP_SWITCH_MS if state.away_since_ms else 0
+
+    def due_ms(committer: Committer) -> int:
+        return max(earliest, _renewal_due_ms(committer))
+
+    def _renewal_due_ms(committer: Committer) -> int:
+        device = committer.own.device
+        at_ms = max(committer.old_at_ms, since + turn_ms(head, device, members))
+        if not committer.is_debtor:
+            return at_ms
+        owed_since = state.debts.get(device, situation.now_ms)
+        return min(at_ms, debt_due_ms(rules, device, head, owed_since, since, members))
+
+    dated = [(committer, due_ms(committer)) for committer in committers]
+    return min(dated, key=lambda item: (item[1], item[0].leaf_index), default=None)
 
 
 def _delay_ms(
@@ -207,7 +270,7 @@ def _delay_ms(
     situation: Situation,
     removals: tuple[LeafRemoval, ...],
     additions: tuple[Device, ...],
-    committers: tuple[tuple[LeafIndex, OwnDevice], ...],
+    committers: tuple[Committer, ...],
     able: frozenset[ServerName],
 ) -> int:
     head, server = state.stand or CommitRef(b""), state.agent.server_name
@@ -232,7 +295,7 @@ def _departed_by(state: RoomState, removals: tuple[LeafRemoval, ...]) -> Mapping
     return departed
 
 
-def _position(state: RoomState, situation: Situation, committers: tuple[tuple[LeafIndex, OwnDevice], ...]) -> int:
+def _position(state: RoomState, situation: Situation, committers: tuple[Committer, ...]) -> int:
     """Return how many agents of the own server come first: the service, then client devices by their leaf.
 
     A client cannot see which leaves the service holds; where all leaves of the server are its own user's, it holds none.
@@ -241,5 +304,5 @@ def _position(state: RoomState, situation: Situation, committers: tuple[tuple[Le
         return 0
     own_users = {device.user_id for device in state.agent.devices}
     neighbours = [leaf for leaf in situation.leaves if leaf.device.server == state.agent.server_name]
-    before = sum(1 for leaf in neighbours if leaf.leaf_index < committers[0][0])
+    before = sum(1 for leaf in neighbours if leaf.leaf_index < committers[0].leaf_index)
     return before if all(leaf.device.user_id in own_users for leaf in neighbours) else before + 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from immutables import Map
+
 from dmls.engine.agent import device_of
 from dmls.engine.committing import ready_key_packages, send_commit, send_external_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
 from dmls.engine.nodes import find_leaf, refresh_head, sweep_keys
 from dmls.engine.planning import CLAIM_PATIENCE_MS, Plan, can_found, join_due_ms, make_plan, wanted_device_lists
-from dmls.engine.records import put_claim, put_epoch, put_list_request, put_meta
+from dmls.engine.records import put_claim, put_debt, put_epoch, put_list_request, put_meta
 from dmls.engine.standing import DEEP_SWITCH_MS, is_undecided
 from dmls.engine.state import Draft, HeldEpoch, RoomState
 from dmls.engine.survey import survey
@@ -20,7 +22,7 @@ from dmls.forks.graph import Device
 from dmls.forks.retention import RetainedEpoch, expired_epochs
 from dmls.ids import CommitRef
 
-__all__ = ["act", "ask_for_key_packages", "next_wake_ms", "note_dirty", "purge"]
+__all__ = ["act", "ask_for_key_packages", "next_wake_ms", "note_wants", "purge"]
 
 CLAIM_RETRY_MS = 60_000
 REJOIN_PAUSE_MS = 60_000
@@ -36,7 +38,7 @@ def act(draft: Draft) -> None:
         _ask_for_lists(draft)
         if not _act_once(draft):
             break
-    note_dirty(draft)
+    note_wants(draft)
 
 
 def _act_once(draft: Draft) -> bool:
@@ -50,20 +52,36 @@ def _act_once(draft: Draft) -> bool:
             return False
         send_genesis(draft, founder)
         return True
-    note_dirty(draft)
+    note_wants(draft)
     plan = make_plan(draft.state, draft.now_ms) or plan
     return _commit_if_due(draft, plan) or _join_if_due(draft, plan) or _vote_if_due(draft, plan)
 
 
-def note_dirty(draft: Draft) -> None:
-    """Remember since when the head's members have not been those wanted: the back-off counts from then."""
+def note_wants(draft: Draft) -> None:
+    """Remember since when the head's members have not been those wanted, and since when own devices have owed it fresh keys.
+
+    What is then done about it is counted from there.
+    """
     state = draft.state
     since = state.dirty_since_ms
-    if state.stand is None or not survey(state, draft.now_ms).is_dirty:
+    seen = None if state.stand is None else survey(state, draft.now_ms)
+    if seen is None or not seen.is_dirty:
         if since:
             draft.update(dirty_since_ms=0)
     elif not since or state.head_since_ms > since:
         draft.update(dirty_since_ms=draft.now_ms)
+    _note_debts(draft, {committer.own.device for committer in seen.committers if committer.is_debtor} if seen else set())
+
+
+def _note_debts(draft: Draft, debtors: set[Device]) -> None:
+    before = draft.state.debts
+    if debtors == set(before):
+        return
+    for device in debtors.difference(before):
+        put_debt(draft, device, draft.now_ms)
+    for device in set(before) - debtors:
+        put_debt(draft, device, None)
+    draft.update(debts=Map({device: before.get(device, draft.now_ms) for device in debtors}))
 
 
 def _ask_for_lists(draft: Draft) -> None:
@@ -80,18 +98,22 @@ def _ask_for_lists(draft: Draft) -> None:
 
 
 def _commit_if_due(draft: Draft, plan: Plan) -> bool:
-    if plan.due_ms is None or plan.due_ms > draft.now_ms:
-        return False
+    """Commit what is due; whose keys are oldest does it, so that one commit pays for everything."""
     seen = plan.survey
-    ask_for_key_packages(draft, seen.additions)
-    is_urgent = bool(seen.removals or seen.needs_merge or seen.rejects)
-    if not is_urgent and seen.additions and not _claims_are_settled(draft, seen.additions):
+    if seen.renewal is None:
         return False
-    if not is_urgent and not ready_key_packages(draft, seen.additions):
+    committer, renewal_ms = seen.renewal
+    renews = renewal_ms <= draft.now_ms
+    mends = plan.due_ms is not None and plan.due_ms <= draft.now_ms
+    if not renews and not mends:
+        return False
+    ask_for_key_packages(draft, seen.additions)
+    adds_only = not (renews or seen.removals or seen.needs_merge or seen.rejects)
+    if adds_only and not (_claims_are_settled(draft, seen.additions) and ready_key_packages(draft, seen.additions)):
         return False
     if seen.needs_merge:
         draft.update(last_merge_ms=draft.now_ms)
-    return send_commit(draft, plan, seen.committers[0]) is not None
+    return send_commit(draft, plan, committer, renews=renews) is not None
 
 
 def ask_for_key_packages(draft: Draft, devices: Iterable[Device]) -> None:
@@ -275,6 +297,8 @@ def next_wake_ms(draft: Draft) -> int | None:
     if plan is not None:
         if plan.due_ms is not None:
             times.append(_commit_wake_ms(draft, plan))
+        if seen.renewal is not None:
+            times.append(max(seen.renewal[1], now_ms + 1))
         due = join_due_ms(state, plan)
         if due is not None:
             pause = 0 if _may_join(draft, plan) else state.last_join_ms + REJOIN_PAUSE_MS
