@@ -49,15 +49,12 @@ def find_leaf(tree: RatchetTree, device: Device) -> LeafIndex | None:
 
 
 def own_leaves(draft: Draft, tree: RatchetTree) -> frozenset[LeafIndex]:
-    """Return the leaves of own devices whose private key is held."""
-    state = draft.state
-    found = set()
-    for device in state.agent.devices:
-        index = find_leaf(tree, device)
-        leaf = None if index is None else tree.leaf(index)
-        if index is not None and leaf is not None and leaf.encryption_key in state.ring:
-            found.add(index)
-    return frozenset(found)
+    """Return the leaves of own devices.
+
+    One whose private key has gone with its last epoch is a member all the same where another own leaf brings the epoch's secrets.
+    """
+    leaves = (find_leaf(tree, device) for device in draft.state.agent.devices)
+    return frozenset(index for index in leaves if index is not None)
 
 
 def add_node(draft: Draft, entry: NodeEntry) -> None:

@@ -128,6 +128,7 @@ def _parts(state: RoomState) -> tuple[object, ...]:
         state.agent,
         state.debts,
         state.head_since_ms,
+        state.ring,
     )
 
 
@@ -233,15 +234,16 @@ def _committer(state: RoomState, entry: NodeEntry, index: LeafIndex, own: OwnDev
     renewed_by = state.graph.leaf_renewal(head, device)
     # A leaf that was there before an anchor is as old as the anchor.
     bringer = state.entries[state.graph.chain(head)[0] if renewed_by is None else renewed_by]
-    source = entry.group.tree.member(index).source
+    leaf = entry.group.tree.member(index)
     old_at_ms = renewal_due_ms(
         state.agent.rules,
         device,
         bringer.node.commit_ref,
         bringer.received_at_ms,
-        source.not_after * 1_000 if isinstance(source, Lifetime) else None,
+        leaf.source.not_after * 1_000 if isinstance(leaf.source, Lifetime) else None,
     )
-    is_debtor = device in bringer.last_resorts or owes_path(state.graph, head, device)
+    is_lost = leaf.encryption_key not in state.ring
+    is_debtor = is_lost or device in bringer.last_resorts or owes_path(state.graph, head, device)
     return Committer(index, own, bringer.node.commit_ref, old_at_ms, is_debtor)
 
 

@@ -77,7 +77,8 @@ def test_epochs_whose_time_is_over_are_gone(world: World) -> None:
     world.now += YEAR_MS
     world.step(party, Tick())
     held = {key for table, key in party.records if table == Table.EPOCH}
-    assert held < before
+    # A year is long enough for keys to be renewed, too.
+    assert held - {party.engine.state.head} < before
     assert party.engine.state.expired
     assert set(party.engine.state.epochs).isdisjoint(party.engine.state.expired)
     party.reload()
