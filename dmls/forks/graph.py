@@ -357,5 +357,5 @@ def _next_origins(origins: Map[Device, CommitRef], node: Node) -> Map[Device, Co
     return changed.finish()
 
 
-EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), EMPTY_ANCESTRY)
+EMPTY_GRAPH: Final = EpochGraph(Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), Map(), EMPTY_ANCESTRY)
 """The graph of a room without a group."""
