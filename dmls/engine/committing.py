@@ -112,17 +112,18 @@ def _additions(draft: Draft, devices: Sequence[Device]) -> tuple[list[KeyPackage
     return key_packages, keys
 
 
-def _removals(draft: Draft, plan: Plan, committer: LeafIndex) -> tuple[tuple[LeafRemoval, ...], bool]:
+def _removals(draft: Draft, plan: Plan, committer: Committer) -> tuple[tuple[LeafRemoval, ...], bool]:
     """Return the leaves to remove in one commit, and whether it says that they are gone for good.
 
-    That word covers every leaf of the own server that the commit removes, so those that only left go in a commit of their own.
+    That word covers every leaf of the committer's user that the commit removes, so those that only left go in a commit of their
+    own. Nobody has it for other users.
     """
-    server = draft.state.agent.server_name
-    removals = tuple(removal for removal in plan.survey.removals if removal.leaf.leaf_index != committer)
-    final = [item for item in removals if item.reason is RemovalReason.FINALLY_GONE and item.leaf.device.server == server]
+    user = committer.own.device.user_id
+    removals = tuple(removal for removal in plan.survey.removals if removal.leaf.leaf_index != committer.leaf_index)
+    final = [item for item in removals if item.reason is RemovalReason.FINALLY_GONE and item.leaf.device.user_id == user]
     if not final or not draft.state.agent.is_service:
         return removals, False
-    kept = [item for item in removals if item.leaf.device.server != server]
+    kept = [item for item in removals if item.leaf.device.user_id != user]
     return (*final, *kept), True
 
 
@@ -140,7 +141,7 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
     leaf_index, own = committer.leaf_index, committer.own
     parent, state = plan.entry, plan.held.state
     suite = parent.group.suite
-    removals, logout = _removals(draft, plan, leaf_index)
+    removals, logout = _removals(draft, plan, committer)
     pointers = tuple(_pointer(draft, ref) for ref in plan.survey.side_heads)
     aad = make_commit_aad(
         EpochPointer(plan.head, epoch_id(state)),

@@ -40,6 +40,12 @@ class Plan:
         """Return the leaf of an own device if it may commit."""
         return next((committer for committer in self.survey.committers if committer.own.device == device), None)
 
+    @property
+    def bereaved(self) -> Committer | None:
+        """Return an own leaf of a user of whom a device is gone for good, which only that user's devices can say."""
+        gone = {item.leaf.device.user_id for item in self.survey.removals if item.reason is RemovalReason.FINALLY_GONE}
+        return next((committer for committer in self.survey.committers if committer.own.device.user_id in gone), None)
+
 
 def wanted_device_lists(state: RoomState, now_ms: int) -> frozenset[UserId]:
     """Return the users of other servers whose device lists are to be asked for now."""

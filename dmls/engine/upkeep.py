@@ -113,6 +113,8 @@ def _commit_if_due(draft: Draft, plan: Plan) -> bool:
         return False
     if seen.needs_merge:
         draft.update(last_merge_ms=draft.now_ms)
+    if not renews:
+        committer = plan.bereaved or committer
     return send_commit(draft, plan, committer, renews=renews) is not None
 
 

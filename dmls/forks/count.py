@@ -57,7 +57,7 @@ class Count:
     _votes: Map[UserId, Map[Device, Target]]
     """The votes that count."""
     _removers: Map[_Leaf, Target]
-    """Nodes that count and remove a leaf by a device of its own server."""
+    """Nodes that count and remove a leaf by another device of its user."""
     _unconfirmed: Map[CommitRef, bool]
     """Twins that nobody committed on, where somebody did on another of them."""
     _selected_sums: Sums
@@ -236,7 +236,7 @@ class Recount:
     def _follow(self, ref: CommitRef) -> None:
         """Let the leaves that a node removes, and the twins that it may confirm, follow from whether it counts."""
         node, parent = self._graph.node(ref), self._graph.parent(ref)
-        removed = [device for device in node.removes_others if device.server == node.author.server]
+        removed = [device for device in node.removes_others if device.user_id == node.author.user_id]
         has_standing = bool(removed) and self._has_standing(ref)
         for device in removed:
             origin = self._graph.leaf_origin(parent, device) or VIRTUAL_ROOT
@@ -340,7 +340,7 @@ class Recount:
         return shifts
 
     def _target(self, device: Device) -> Target:
-        """Return what a device's vote is for, if its leaf was not removed by its user's server, or the device by it for good."""
+        """Return what a device's vote is for, if its user has not removed its leaf, or the device for good, by another one."""
         target = self._selected.get(device, _NOTHING)
         if len(target) > 1:
             target = frozenset(ref for ref in target if ref not in self._unconfirmed)

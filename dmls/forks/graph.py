@@ -46,7 +46,7 @@ class EpochGraph:
     _contents: Map[bytes, tuple[CommitRef, ...]]
     """Nodes by their content_hash, sorted."""
     gone: Map[Device, bool]
-    """Devices that a device of their user's server has removed for good, on any branch."""
+    """Devices that another device of their user has removed for good, on any branch."""
     ancestry: Ancestry = field(compare=False)
     """The same tree, for questions about far relatives."""
 
@@ -99,7 +99,7 @@ class EpochGraph:
             removers[name] = _with(removers.get(name, ()), ref)
         for device in frozenset(node.removes_others):
             removals[device] = _with(removals.get(device, ()), ref)
-            if node.logout and device.server == node.author.server:
+            if node.logout and device.user_id == node.author.user_id:
                 gone[device] = True
         for side_head in frozenset(node.resolves):
             resolvers[side_head] = _with(resolvers.get(side_head, ()), ref)

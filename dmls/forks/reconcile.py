@@ -152,7 +152,10 @@ class LeafRemoval:
 
 
 def finally_gone(graph: EpochGraph) -> frozenset[Device]:
-    """Return the devices that a device of their user's server has removed for good, on any fork."""
+    """Return the devices that another device of their user has removed for good, on any fork.
+
+    A user's events are signed by the user's server, but those of other users of that server are not its word on this one.
+    """
     return frozenset(graph.gone)
 
 

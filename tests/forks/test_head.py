@@ -186,15 +186,24 @@ def test_votes_under_a_spent_join_do_not_count_and_do_not_hide_earlier_ones() ->
 # Removals
 
 
-@pytest.mark.parametrize("remover", ["alice/2@hs1", "carol/1@hs1"])
-def test_a_device_removed_by_its_users_server_does_not_count(remover: str) -> None:
-    story = room().commit("a", "p", by="alice/1@hs1").commit("r", "p", by=remover, removes=["alice/1@hs1"])
+def test_a_device_removed_by_its_user_does_not_count() -> None:
+    story = room().commit("a", "p", by="alice/1@hs1").commit("r", "p", by="alice/2@hs1", removes=["alice/1@hs1"])
     assert story.supporters("a") == set()
 
 
-def test_a_device_removed_by_another_server_counts() -> None:
-    story = room().commit("a", "p", by="alice/1@hs1").commit("r", "p", by="bob/1@hs2", removes=["alice/1@hs1"])
+@pytest.mark.parametrize("remover", ["carol/1@hs1", "bob/1@hs2"])
+@pytest.mark.parametrize("logout", [False, True])
+def test_a_device_removed_by_another_user_counts(remover: str, logout: bool) -> None:
+    story = room().commit("a", "p", by="alice/1@hs1").commit("r", "p", by=remover, removes=["alice/1@hs1"], logout=logout)
     assert story.supporters("a") == {"alice"}
+
+
+def test_nobody_moves_the_head_by_removing_the_others_of_one_server() -> None:
+    story = Story("alice@hs1", "carol@hs1", "mallory@hs1").genesis("g", by="alice/1@hs1")
+    story.commit("p", "g", by="alice/1@hs1", adds=["carol/1@hs1", "mallory/1@hs1"])
+    story.commit("a", "p", by="alice/1@hs1").vote("carol/1@hs1", "a")
+    story.commit("m", "p", by="mallory/1@hs1", removes=["alice/1@hs1", "carol/1@hs1"], logout=True)
+    assert story.head == "a"
 
 
 def test_replacing_ones_own_leaf_is_no_removal() -> None:
@@ -213,26 +222,21 @@ def test_a_device_with_a_new_key_ends_the_votes_of_the_old_key() -> None:
 
 def test_a_device_that_was_removed_and_added_again_counts_in_its_new_leaf_only() -> None:
     story = room().commit("old", "p", by="dave/1@hs3").vote("alice/1@hs1", "old")
-    story.commit("r", "p", by="carol/1@hs1", removes=["alice/1@hs1"])
+    story.commit("r", "p", by="alice/2@hs1", removes=["alice/1@hs1"]).vote("alice/2@hs1", "p")
     assert "alice" not in story.supporters("old")
     story.commit("again", "r", by="carol/1@hs1", adds=["alice/1@hs1"]).vote("alice/1@hs1", "again")
     assert story.supporters("again") == {"alice", "carol"}
 
 
 def test_a_device_logged_out_for_good_counts_in_no_leaf() -> None:
-    story = room().commit("r", "p", by="carol/1@hs1", removes=["alice/1@hs1"], logout=True)
+    story = room().commit("r", "p", by="alice/2@hs1", removes=["alice/1@hs1"], logout=True).vote("alice/2@hs1", "p")
     story.commit("again", "r", by="carol/1@hs1", adds=["alice/1@hs1"]).vote("alice/1@hs1", "again")
     assert story.supporters("again") == {"carol"}
 
 
-def test_logout_by_another_server_is_an_ordinary_removal() -> None:
-    story = room().commit("a", "p", by="alice/1@hs1").commit("r", "p", by="bob/1@hs2", removes=["alice/1@hs1"], logout=True)
-    assert story.supporters("a") == {"alice"}
-
-
 def test_a_removal_by_a_node_that_only_outsiders_know_has_no_effect() -> None:
-    story = room("alice@hs1", "bob@hs2").commit("a", "p", by="alice/1@hs1")
-    story.commit("r", "p", by="carol/1@hs1", removes=["alice/1@hs1"])
+    story = room().commit("a", "p", by="alice/1@hs1")
+    story.commit("r", "p", by="alice/2@hs1", removes=["alice/1@hs1"], is_spent=True)
     assert story.supporters("a") == {"alice"}
     story.vote("bob/1@hs2", "r")
     assert story.supporters("a") == set()

@@ -257,12 +257,12 @@ def removal_marks(story: Story, seen_at_ms: Callable[[CommitRef], int | None]) -
     return {device: last for device, last in marks.items() if last is not None}
 
 
-def test_a_device_is_gone_for_good_by_its_own_servers_word_only() -> None:
+def test_a_device_is_gone_for_good_by_its_own_users_word_only() -> None:
     story = grown()
     story.commit("own", "p", by="bob/1@hs2", removes=["bob/2@hs2", "alice/1@hs1"], logout=True)
     story.commit("neighbour", "p", by="carol/1@hs1", removes=["alice/2@hs1"], logout=True)
     story.commit("plain", "p", by="alice/1@hs1", removes=["carol/1@hs1"])
-    assert finally_gone(story.graph) == {BOB_2, ALICE_2}
+    assert finally_gone(story.graph) == {BOB_2}
 
 
 def test_removals_by_joined_authors_are_marked_with_the_last_sight_of_them() -> None:

@@ -169,7 +169,7 @@ class NaiveRoom:
         for fact in self.facts.values():
             if device not in fact.removes or device == fact.author or not self.stands(fact):
                 continue
-            if fact.author[0].split(":", 1)[1] != device[0].split(":", 1)[1]:
+            if fact.author[0] != device[0]:
                 continue
             if fact.logout or self.leaf(device, fact.parent) == self.leaf(device, ref):
                 return True

@@ -31,6 +31,11 @@ def _duel(p: str, *joined: str) -> Story:
     return _room(p, *joined).commit("a", p, by=ALICE).commit("b", p, by=BOB)
 
 
+def _contested(p: str) -> Story:
+    """Two users for each."""
+    return _duel(p).vote(MALLORY, "a").vote(DAVE, "b")
+
+
 def _deep(p: str) -> Story:
     story = _duel(p).vote(DAVE, "a")
     for number in range(5):
@@ -58,9 +63,9 @@ def _continued_otherwise(p: str, by: str) -> Story:
 
 
 def _added_again(p: str, *, logout: bool) -> Story:
-    """Carol removes alice's device on branch `a` and adds it again, where it votes."""
-    story = _duel(p).commit("x", "a", by=CAROL, removes=[ALICE], logout=logout).commit("y", "x", by=CAROL, adds=[ALICE])
-    return story.vote(ALICE, "y", seq=20).vote(DAVE, "b")
+    """On branch `a`, alice's other device removes hers, and carol adds it again, where it votes."""
+    story = _duel(p).commit("x", "a", by=ALICE2, removes=[ALICE], logout=logout).commit("y", "x", by=CAROL, adds=[ALICE])
+    return story.vote(ALICE2, p).vote(ALICE, "y", seq=20).vote(DAVE, "b")
 
 
 # What decides, the head, and the room; the parameter is the name of the fork point.
@@ -108,16 +113,14 @@ _CASES: list[tuple[str, str, Callable[[str], Story]]] = [
     ("or it came before the leave", "m", lambda p: _room(p, *ALL[:4]).commit("m", p, by=MALLORY, before_departure=True)),
     ("a node under a spent join does not count", "p", lambda p: _room(p).commit("m", p, by=MALLORY, is_spent=True)),
     (
-        "a device that its own server removes has no vote",
+        "a device that another of its user removes has no vote",
         "x",
-        lambda p: _duel(p).vote(CAROL, "b").vote(MALLORY, "a").commit("x", "a", by=ALICE, removes=[CAROL]),
+        lambda p: _contested(p).vote(ALICE2, "b").vote(CAROL, "a").commit("x", "a", by=ALICE, removes=[ALICE2]),
     ),
     (
-        "a removal by another server takes no vote",
+        "a removal by another user takes no vote, also of the same server",
         "b",
-        lambda p: (
-            _duel(p).vote(CAROL, "b").vote(DAVE, "b").commit("x", "a", by=ALICE).commit("y", "x", by=MALLORY, removes=[CAROL])
-        ),
+        lambda p: _contested(p).vote(CAROL, "b").commit("x", "a", by=ALICE, removes=[CAROL]),
     ),
     ("a leaf that was added again has a vote again", "y", lambda p: _added_again(p, logout=False).vote(MALLORY, "y")),
     ("unless it is gone for good", "b", lambda p: _added_again(p, logout=True)),
