@@ -291,7 +291,7 @@ def _departed_by(state: RoomState, removals: tuple[LeafRemoval, ...]) -> Mapping
     membership = state.membership
     departed = {}
     for user in {removal.leaf.device.user_id for removal in removals} - membership.joined():
-        event = membership.member_event(user)
+        event = membership.departure(user)
         if event is not None:
             departed[user] = server_of(event.sender)
     return departed

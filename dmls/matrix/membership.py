@@ -7,7 +7,7 @@ from the room's events alone, so agents that have seen the same events agree, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -73,6 +73,43 @@ class _Member:
                     if event_id in events:
                         pending.append(events[event_id])
         return replace(self, events=events, ended=ended.finish())
+
+    def departure(self) -> MemberEvent | None:
+        ends = sorted((event for event in self.events.values() if self._ended_join(event)), key=lambda event: event.event_id)
+        if self.current is None:
+            joins = (event for event in self.events.values() if event.membership is Membership.JOIN)
+            undone = {removal.event_id for join in joins for removal in self._removals_before(join)}
+            return next((event for event in ends if event.event_id not in undone), None)
+        current = self.events[self.current]
+        if current.membership is Membership.JOIN:
+            return next((event for event in ends if current.event_id in self._joins_before(event)), None)
+        known = next((event for event in self._removals_before(current) if event in ends), None)
+        return known or (current if current.membership in (Membership.LEAVE, Membership.BAN) else None)
+
+    def _own_before(self, event: MemberEvent) -> Iterator[MemberEvent]:
+        return (self.events[event_id] for event_id in event.auth_events if event_id in self.events)
+
+    def _ended_join(self, event: MemberEvent) -> bool:
+        is_removal = event.membership in (Membership.LEAVE, Membership.BAN)
+        return is_removal and any(other.membership is Membership.JOIN for other in self._own_before(event))
+
+    def _joins_before(self, removal: MemberEvent) -> set[EventId]:
+        """Lists the join that a removal ended, with the changes of the profile that followed it."""
+        found: set[EventId] = set()
+        pending = [removal]
+        while pending:
+            for other in self._own_before(pending.pop()):
+                if other.membership is Membership.JOIN and other.event_id not in found:
+                    found.add(other.event_id)
+                    pending.append(other)
+        return found
+
+    def _removals_before(self, event: MemberEvent) -> list[MemberEvent]:
+        """Lists an event, and those that it came after until the user was last joined."""
+        found = [event]
+        for other in found:
+            found += (each for each in self._own_before(other) if each.membership is not Membership.JOIN and each not in found)
+        return found
 
     def has_spent(self, event_id: EventId) -> bool:
         event = self.events.get(event_id)
@@ -181,6 +218,16 @@ class RoomMembership:
         cited = () if member is None else tuple(member.events[event_id] for event_id in auth_events if event_id in member.events)
         gone_back_to = member.current if member is not None and user in self._spent else None
         return not cited or any(event.membership is Membership.JOIN and event.event_id != gone_back_to for event in cited)
+
+    def departure(self, user: UserId) -> MemberEvent | None:
+        """Gives the leave or ban that ended the last join of a user who is not joined any more.
+
+        That is the removal which names the join, not one that came after it, such as a ban of who had left; of several, the one
+        that the resolved state rests on, else that with the smallest ID. It is the same whether the timeline or the resolved
+        state came first. Where the join is not known, it is the removal in the resolved state; else None.
+        """
+        member = self._members.get(user)
+        return None if member is None else member.departure()
 
     def is_spent(self, event_id: EventId) -> bool:
         """Tells whether this is a join that an accepted leave or ban of its user has in its auth chain."""

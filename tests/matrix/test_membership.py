@@ -30,6 +30,7 @@ LEFT = event("$leave", BOB, LEAVE, "$rename")
 KICKED = event("$kick", BOB, LEAVE, "$alice", "$join", by=ALICE)
 BANNED = event("$ban", BOB, BAN, "$alice", "$leave", by=ALICE)
 BACK = event("$back", BOB, JOIN, "$leave")
+OUT = event("$out", BOB, BAN, "$alice", "$back", by=ALICE)
 
 
 def state(*events: MemberEvent) -> RoomMembership:
@@ -100,6 +101,47 @@ def test_change_of_the_display_name_does_not_spend_a_join() -> None:
 
 def test_leave_spends_the_join_before_a_change_of_the_display_name_too() -> None:
     assert state(INVITED, JOINED, RENAMED, LEFT).spent_joins() == {JOINED.event_id, RENAMED.event_id}
+
+
+@pytest.mark.parametrize(
+    ("events", "ended_by"),
+    [
+        ((JOINED, KICKED), KICKED),
+        ((JOINED, RENAMED, LEFT), LEFT),
+        ((JOINED, RENAMED, LEFT, BANNED), LEFT),
+        ((JOINED, RENAMED, LEFT, BACK, OUT), OUT),
+        ((JOINED, RENAMED, LEFT, event("$again", BOB, INVITE, "$alice", "$leave", by=ALICE)), LEFT),
+        ((), None),
+    ],
+)
+def test_a_departure_is_what_ended_the_last_join(events: Sequence[MemberEvent], ended_by: MemberEvent | None) -> None:
+    room = state(ALICE_IN, *events)
+    assert room.departure(BOB) == ended_by
+    # The homeserver may show the timeline before the state, or take a change of the state back.
+    assert room.with_changes({BOB: None}).departure(BOB) == ended_by
+    assert RoomMembership.load(room.encode_facts(), map(room.encode_member, room.users())).departure(BOB) == ended_by
+
+
+def test_a_departure_whose_join_is_not_known_is_that_of_the_state() -> None:
+    assert RoomMembership().with_state([ALICE_IN, KICKED]).departure(BOB) == KICKED
+    assert state(ALICE_IN, INVITED).departure(BOB) is None
+
+
+@pytest.mark.parametrize("current", [JOINED, RENAMED])
+def test_a_departure_is_known_from_the_timeline_alone(current: MemberEvent) -> None:
+    room = state(ALICE_IN, INVITED, JOINED, RENAMED).with_changes({BOB: current})
+    assert room.departure(BOB) is None
+    assert room.remember([LEFT]).departure(BOB) == LEFT
+    assert room.remember([LEFT, BANNED]).departure(BOB) == LEFT
+
+
+def test_of_two_departures_that_one_counts_which_the_state_rests_on() -> None:
+    room = state(ALICE_IN, INVITED, JOINED)
+    left = event("$left", BOB, LEAVE, "$join")
+    both = room.remember([left, KICKED])
+    assert both.departure(BOB) == KICKED
+    assert both.with_changes({BOB: left}).departure(BOB) == left
+    assert both.with_changes({BOB: KICKED}).departure(BOB) == KICKED
 
 
 def test_only_joins_are_spent() -> None:

@@ -30,7 +30,7 @@ class SmallRoom(World):
     def __init__(self, *users: str, seed: int, rules: RenewalRules | None = None) -> None:
         self.users = [UserId(f"@{user}") for user in users]
         servers = tuple(dict.fromkeys(ServerName(user.partition(":")[2]) for user in users))
-        power = dict.fromkeys(self.users, 100)
+        power = dict.fromkeys(self.users, 50) | {self.users[0]: 100}
         super().__init__(Schedule(seed, servers, self.users[0], power, Faults(slowest_ms=200), ()), cipher_suite(1))
         self.rules = rules
         for user in self.users:
