@@ -15,10 +15,14 @@ from dmls.ids import CommitRef
 
 __all__ = ["RenewalRules", "debt_due_ms", "message_limit", "owes_path", "renewal_due_ms", "turn_ms"]
 
-_TURN_MS: Final = 2_000
+RENEW_AFTER_MS: Final = 5 * 86_400_000
+RENEW_SPREAD_MS: Final = 2 * 86_400_000
+RENEW_AFTER_MESSAGES: Final = 1_000
+DEBT_WITHIN_MS: Final = 600_000
+TURN_MS: Final = 2_000
 """How far apart the turns of two members are, who would all renew on one head."""
-_LONGEST_TURN_MS: Final = 3_600_000
-_LONGEST_DEBT_TURN_MS: Final = 30_000
+LONGEST_TURN_MS: Final = 3_600_000
+LONGEST_DEBT_TURN_MS: Final = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +36,10 @@ class RenewalRules:
         debt_within_ms: how long keys that the head does not have are left unpaid.
     """
 
-    after_ms: int = 5 * 86_400_000
-    spread_ms: int = 2 * 86_400_000
-    after_messages: int = 1_000
-    debt_within_ms: int = 600_000
+    after_ms: int = RENEW_AFTER_MS
+    spread_ms: int = RENEW_SPREAD_MS
+    after_messages: int = RENEW_AFTER_MESSAGES
+    debt_within_ms: int = DEBT_WITHIN_MS
 
 
 def _share(label: bytes, ref: CommitRef, device: Device) -> float:
@@ -75,8 +79,8 @@ def debt_due_ms(rules: RenewalRules, device: Device, head: CommitRef, since_ms: 
         members: how many devices the head has.
     """
     share = _share(b"debt", CommitRef(b""), device)
-    turn = int(_share(b"turn", head, device) * min(members * _TURN_MS, _LONGEST_DEBT_TURN_MS))
-    return max(since_ms + int(share * (rules.debt_within_ms - _LONGEST_DEBT_TURN_MS)), head_since_ms + turn)
+    turn = int(_share(b"turn", head, device) * min(members * TURN_MS, LONGEST_DEBT_TURN_MS))
+    return max(since_ms + int(share * (rules.debt_within_ms - LONGEST_DEBT_TURN_MS)), head_since_ms + turn)
 
 
 def renewal_due_ms(
@@ -103,7 +107,7 @@ def turn_ms(head: CommitRef, device: Device, members: int) -> int:
 
     All may be overdue at once, as after a long night; then one in `members` times two seconds has its turn.
     """
-    return int(_share(b"turn", head, device) * min(members * _TURN_MS, _LONGEST_TURN_MS))
+    return int(_share(b"turn", head, device) * min(members * TURN_MS, LONGEST_TURN_MS))
 
 
 def message_limit(rules: RenewalRules, device: Device, renewed_by: CommitRef) -> int:
