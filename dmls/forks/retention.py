@@ -94,7 +94,13 @@ def expired_epochs(
         if ref in losing and epoch.has_message_secrets and timer.is_over(since + _HOUR_MS):
             message_secrets.append(ref)
         if epoch.has_external_key:
-            children = [received_at_ms(child) for child in graph.children(ref) if not graph.node(child).is_external]
+            # An external child that the head has gone on to ends it too: where newcomers join by themselves no other child comes,
+            # and all that is below could be derived again for as long as the key is held.
+            children = [
+                received_at_ms(child)
+                for child in graph.children(ref)
+                if not graph.node(child).is_external or graph.is_ancestor(child, head)
+            ]
             if children and timer.is_over(min(children) + _HOUR_MS):
                 external_keys.append(ref)
     return Expiry(tuple(epochs), tuple(message_secrets), tuple(external_keys), timer.next_ms)

@@ -104,9 +104,11 @@ def test_the_external_key_goes_an_hour_after_the_first_regular_child(now_ms: int
     assert look(story, "a2", {"p": 0, "a2": 0}, now_ms, without=("p",)).external_keys == ()
 
 
-def test_external_children_do_not_end_the_external_key() -> None:
+def test_external_children_end_the_external_key_only_where_the_head_went_on_to_them() -> None:
     story = room().commit("x", "a2", by="dave/2@hs3", is_external=True)
     assert look(story, "a2", {"a2": 0}, HOUR).external_keys == ()
+    assert look(story, "x", {"a2": 0}, HOUR - 1).external_keys == ()
+    assert look(story, "x", {"a2": 0}, HOUR).external_keys == (ref_of("a2"),)
     assert look(story.commit("y", "a2", by="bob/1@hs2"), "a2", {"a2": 0}, HOUR).external_keys == (ref_of("a2"),)
 
 

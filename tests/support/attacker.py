@@ -223,7 +223,7 @@ def admitted(loot: Loot, transcript: Transcript) -> set[CommitRef]:
     """
     room, commits = loot.room, transcript.commits
     processed = {*room.epochs, *room.expired}
-    leaves: dict[CommitRef, set[LeafIndex]] = {ref: set(held.state.own_leaves) for ref, held in room.epochs.items()}
+    leaves = {ref: _leaves_with_keys(room, held.state) for ref, held in room.epochs.items()}
     derived: set[CommitRef] = set()
     before = -1
     while before != (before := len(derived) + sum(map(len, leaves.values()))):
@@ -242,6 +242,11 @@ def admitted(loot: Loot, transcript: Transcript) -> set[CommitRef]:
             if invited or (surviving and is_open):
                 derived.add(ref)
     return derived
+
+
+def _leaves_with_keys(room: RoomState, state: GroupState) -> set[LeafIndex]:
+    """Return the own leaves of an epoch whose private keys are held: one may be without, and stay a member by another's help."""
+    return {index for index in state.own_leaves if state.public.tree.member(index).encryption_key in room.ring}
 
 
 def admitted_messages(loot: Loot, transcript: Transcript, sent: Collection[EventId]) -> set[EventId]:
