@@ -276,3 +276,11 @@ def test_a_responsible_server_waits_only_for_its_own_agents() -> None:
 def test_the_pause_before_adding_a_removed_device_again_grows_fourfold_up_to_a_day() -> None:
     pauses = {case["times_removed"]: case["delay_ms"] for case in read_file("committing")["readding"]}
     assert pauses == {times: min(60_000 * 4**times, 86_400_000) if times else 0 for times in range(8)}
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_keys_are_renewed_at_times_that_are_spread_by_hashes(number: int) -> None:
+    case = read_file("committing")["renewal"][number]
+    head, brought_by, key = (bytes.fromhex(case[name]) for name in ("head", "brought_by", "signature_key"))
+    times = plain.renewal_times(head, brought_by, case["user_id"], key, case["members"])
+    assert {name: case[name] for name in times} == times

@@ -10,6 +10,7 @@ import hmac
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 HASHES = {1: "sha256", 2: "sha256", 3: "sha256", 4: "sha512", 5: "sha512", 6: "sha512", 7: "sha384"}
@@ -213,3 +214,32 @@ def commit_wait_ms(head: bytes, server: str, able: Sequence[str], *, responsible
     order = server_order(head, able)
     rank = 0 if responsible else order.index(server) if server in order else len(order)
     return 2_000 + min(rank + position, 8) * 3_000 + jitter_ms(head, server)
+
+
+# Fresh keys
+
+
+def share(label: bytes, ref: bytes, user_id: str, signature_key: bytes) -> Fraction:
+    return Fraction(
+        int.from_bytes(digest("sha256", b"DMLS 1.0 " + label + ref + user_id.encode() + signature_key)[:6], "big"), 1 << 48
+    )
+
+
+def renewal_times(head: bytes, brought_by: bytes, user_id: str, signature_key: bytes, members: int) -> dict[str, int]:
+    """Return what docs/protocol.md, Section 8.8 says of a device, all times counted from 0."""
+
+    def part(label: bytes, ref: bytes) -> Fraction:
+        return share(label, ref, user_id, signature_key)
+
+    def turn(most: int) -> int:
+        return int(part(b"turn", head) * min(2_000 * members, most))
+
+    day = 86_400_000
+    old = 5 * day + int(part(b"renewal", brought_by) * 2 * day)
+    return {
+        "debt_after_ms": max(int(part(b"debt", b"") * (600_000 - 30_000)), turn(30_000)),
+        "turn_ms": turn(3_600_000),
+        "old_after_ms": old,
+        "old_after_ms_of_a_day": min(old, int(day * (Fraction(1, 2) + part(b"renewal", brought_by) / 4))),
+        "messages": int(1_000 * (Fraction(3, 4) + part(b"messages", brought_by) / 4)),
+    }
