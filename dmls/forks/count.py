@@ -165,10 +165,7 @@ class Recount:
         if not is_author_in_standing(node, self._joined):
             self._weak = self._weak.add(self._graph.ancestry.place(ref))
         self.count(node)
-        twins = self._graph.twins(ref)
-        if len(twins) > 1:
-            self.select(self._graph.node(twin).author for twin in twins)
-            self._confirm(ref)
+        self._confirm(ref)
         self._follow(ref)
         self._starts.add(self._graph.parent(ref))
         for vote in self._waiting.pop(ref, ()):

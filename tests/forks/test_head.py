@@ -333,6 +333,19 @@ def test_between_two_commits_of_one_author_the_smaller_reference_decides() -> No
     assert ref_of(str(story.head)) == min(ref_of("a1"), ref_of("a2"))
 
 
+def test_a_removal_by_a_sibling_ends_when_that_does_not_count_any_more() -> None:
+    story = room("alice@hs1", "carol@hs1", "bob@hs2", "dave@hs3", "erin@hs5").vote("carol/1@hs1", "p").vote("dave/1@hs3", "p")
+    story.commit("a", "p", by="alice/1@hs1").vote("carol/1@hs1", "a")
+    story.commit("b", "p", by="bob/1@hs2").vote("dave/1@hs3", "b")
+    winner, loser = sorted("ab", key=lambda name: name != tie_winner(story, "a", "b"))
+    victim = {"a": "alice/1@hs1", "b": "bob/1@hs2"}[winner]
+    story.commit("m", "p", by="mallory/1@hs4", removes=[victim]).vote("erin/1@hs5", "m")
+    before = story.tally
+    assert before.head() == ref_of(loser)
+    story.vote("erin/1@hs5", "p")
+    assert before.cast(story.votes[-1]).head() == story.tally.head() == ref_of(winner)
+
+
 # Two beginnings
 
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from dmls.forks.graph import EMPTY_GRAPH, VIRTUAL_ROOT, Device, EpochGraph, Node, Vote
 from dmls.forks.tally import Tally
 from dmls.ids import CommitRef, DeviceId, EventId, UserId
-from tests.support.naive_head import Ballot, Fact, NaiveRoom
+from tests.support.naive_head import Fact, NaiveRoom, Signature
 
 __all__ = ["Story", "arrive", "compute_head", "make_device", "naive_room", "random_room", "ref_of"]
 
@@ -112,7 +112,7 @@ def arrive(nodes: Sequence[Node]) -> EpochGraph:
         ready = [node]
         while ready:
             next_node = ready.pop()
-            if next_node.is_genesis or next_node.parent_ref in graph:
+            if next_node.is_genesis or next_node.is_anchor or next_node.parent_ref in graph:
                 graph = graph.add(next_node)
                 ready += parked.pop(next_node.commit_ref, [])
             else:
@@ -123,7 +123,7 @@ def arrive(nodes: Sequence[Node]) -> EpochGraph:
 def random_room(rng: random.Random, size: int) -> tuple[list[Node], list[Vote], set[UserId]]:
     """Make nodes, votes and joined users in which every clause of the head rule is met often."""
     users = [f"{name}@hs{1 + number % 2}" for number, name in enumerate("abcd"[: rng.randint(2, 4)])]
-    devices = [make_device(f"{user.replace('@', f'/{number}@')}") for user in users for number in range(rng.choice((1, 1, 2)))]
+    devices = [make_device(f"{user.replace('@', f'/{number}@')}") for user in users for number in range(rng.choice((1, 2, 2)))]
     nodes: list[Node] = []
     for number in range(size):
         ref = CommitRef(rng.randbytes(4))
@@ -184,5 +184,5 @@ def naive_room(nodes: Iterable[Node], votes: Iterable[Vote], joined: Iterable[Us
         )
         for node in nodes
     ]
-    ballots = [Ballot(plain(vote.device), vote.commit_ref, vote.vote_seq, vote.is_spent) for vote in votes]
-    return NaiveRoom(facts, ballots, set(joined))
+    signatures = [Signature(plain(vote.device), vote.commit_ref, vote.vote_seq, vote.is_spent) for vote in votes]
+    return NaiveRoom(facts, signatures, set(joined))
