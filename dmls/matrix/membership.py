@@ -209,15 +209,14 @@ class RoomMembership:
         return event if event is not None and event.membership is Membership.JOIN else None
 
     def is_joined_in(self, user: UserId, auth_events: Iterable[EventId]) -> bool:
-        """Tells whether a user was in the room by the auth events of an event of theirs.
+        """Tells whether a user was joined by the auth events of an event of theirs.
 
-        Not so if the member events among them are no joins, or if one is the spent join that the resolved state went back to. A
-        join that was spent later, and auth events of which nothing is known, say nothing against it.
+        Not so only if the user's member events among them are known and none is a join. That a join was spent says nothing: a
+        removal beside the event is not in its auth events.
         """
         member = self._members.get(user)
         cited = () if member is None else tuple(member.events[event_id] for event_id in auth_events if event_id in member.events)
-        gone_back_to = member.current if member is not None and user in self._spent else None
-        return not cited or any(event.membership is Membership.JOIN and event.event_id != gone_back_to for event in cited)
+        return not cited or any(event.membership is Membership.JOIN for event in cited)
 
     def departure(self, user: UserId) -> MemberEvent | None:
         """Gives the leave or ban that ended the last join of a user who is not joined any more.
