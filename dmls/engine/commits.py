@@ -21,6 +21,7 @@ from dmls.engine.judging import (
     read_group_info,
     transition_devices,
 )
+from dmls.engine.leaves import note_other_commit
 from dmls.engine.nodes import add_epoch, add_node, correct_node, own_leaves, refresh_head
 from dmls.engine.parking import Missing
 from dmls.engine.profile import check_commit_profile, check_group_profile, rule_of
@@ -163,6 +164,8 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     if aad.rejects and author not in draft.state.agent.devices:
         draft.notify(NoticeKind.FAILURE_REPORTED, CommitRef(aad.rejects[0].commit_ref), f"{author.user_id} {author.device_id}")
     reason = _enter(draft, ref, message, transition, body)
+    if author in draft.state.agent.devices:
+        note_other_commit(draft, ref, author)
     refresh_head(draft)
     return EventResult(IngestOutcome.PROCESSED, EventKind.COMMIT, ref, reason)
 
@@ -258,8 +261,9 @@ def _enter(
         return ""
     if is_failure:
         draft.notify(NoticeKind.COMMIT_FAILED, ref, reason)
-        parent_ref = draft.state.entries[ref].node.parent_ref
-        if parent_ref in draft.state.epochs and ref not in draft.state.failed:
+        node = draft.state.entries[ref].node
+        is_own = node.author in draft.state.agent.devices
+        if not is_own and node.parent_ref in draft.state.epochs and ref not in draft.state.failed:
             draft.update(failed=draft.state.failed.set(ref, True))
             put_meta(draft)
     return reason

@@ -143,9 +143,10 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
     suite = parent.group.suite
     removals, logout = _removals(draft, plan, committer)
     pointers = tuple(_pointer(draft, ref) for ref in plan.survey.side_heads)
+    vote_seq = take_vote_seq(draft, own.device)
     aad = make_commit_aad(
         EpochPointer(plan.head, epoch_id(state)),
-        take_vote_seq(draft),
+        vote_seq,
         resolves=pointers,
         rejects=tuple(EpochPointer(ref, b"") for ref in plan.survey.rejects),
         logout=logout,
@@ -181,7 +182,7 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
         sender=own.device.user_id,
         author=own.device,
         epoch=staged.state.public.context.epoch,
-        vote_seq=draft.state.vote_seq,
+        vote_seq=vote_seq,
         content_hash=content_hash(suite, staged.content.content),
         adds=additions,
         removes=tuple(removal.leaf.device for removal in removals),
@@ -285,7 +286,8 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
     info = decode(MLSMessage, parent.group_info).body
     if not isinstance(info, GroupInfo):
         raise LimitError("the head has no GroupInfo")
-    aad = make_commit_aad(EpochPointer(plan.head, b""), take_vote_seq(draft))
+    vote_seq = take_vote_seq(draft, own.device)
+    aad = make_commit_aad(EpochPointer(plan.head, b""), vote_seq)
     options = CommitOptions(authenticated_data=aad, policy=_POLICY, group_info_extensions=_namer(suite))
     replaced = next((leaf for leaf in plan.survey.situation.leaves if _is_same_name(leaf.device, own.device)), None)
     staged = create_external_commit(
@@ -305,7 +307,7 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
         sender=own.device.user_id,
         author=own.device,
         epoch=staged.state.public.context.epoch,
-        vote_seq=draft.state.vote_seq,
+        vote_seq=vote_seq,
         content_hash=content_hash(suite, staged.content.content),
         is_external=True,
         adds=(own.device,),
@@ -316,6 +318,7 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
     entry = replace(entry, group=staged.state.public)
     add_node(draft, entry)
     add_epoch(draft, ref, staged.state, staged.private_keys)
+    _own_everything(draft, ref)
     emit_commit(draft, own, entry, parent, staged.message, None, ())
     draft.update(last_join_ms=draft.now_ms)
     refresh_head(draft)

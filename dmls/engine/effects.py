@@ -159,6 +159,8 @@ class NoticeKind(StrEnum):
     COMMIT_FAILED = "commit_failed"
     FAILURE_REPORTED = "failure_reported"
     COMMIT_REFUSED = "commit_refused"
+    ROLLED_BACK = "rolled_back"
+    REJOINED = "rejoined"
     EPOCH_DELETED = "epoch_deleted"
 
 

@@ -20,10 +20,12 @@ __all__ = [
     "PENDING_VOTE",
     "SENT",
     "TIMES",
+    "VOTE_FLOOR",
     "AnchorRecord",
     "AskedRecord",
     "DeviceRecord",
     "EpochRecord",
+    "LeafRecord",
     "ListRecord",
     "MetaRecord",
     "NodeRecord",
@@ -66,6 +68,8 @@ PENDING_VOTE = b"pending_vote:"
 """Prefix of the keys of votes on their way; the device follows."""
 ASKED = b"asked:"
 """Prefix of the keys of what was asked for; its name follows (`dmls.engine.parking`)."""
+VOTE_FLOOR = b"vote_floor:"
+"""Prefix of the keys of the last vote_seq of own devices that count by themselves; the device follows."""
 
 
 @struct
@@ -75,6 +79,14 @@ class DeviceRecord:
     user_id: opaque
     device_id: opaque
     signature_key: opaque
+
+
+@struct
+class LeafRecord:
+    """An own leaf, by its device and the node that added it."""
+
+    device: DeviceRecord
+    origin: opaque
 
 
 @struct
@@ -89,6 +101,8 @@ class MetaRecord:
     gone: vector[DeviceRecord]
     expired: vector[opaque]
     failed: vector[opaque]
+    barred: vector[LeafRecord]
+    spoilt: vector[opaque]
 
 
 @struct
@@ -102,6 +116,7 @@ class TimesRecord:
     dirty_since_ms: uint64
     last_merge_ms: uint64
     last_join_ms: uint64
+    join_failures: uint32
 
 
 @struct

@@ -21,6 +21,7 @@ from dmls.engine.formats import (
     PENDING_VOTE,
     SENT,
     TIMES,
+    VOTE_FLOOR,
     AnchorRecord,
     AskedRecord,
     EpochRecord,
@@ -94,6 +95,7 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
         claims=_device_times(room, CLAIM),
         debts=_device_times(room, DEBT),
         sent=Map({read_device(key): _load_sent(value) for key, value in _with_prefix(room, SENT)}),
+        vote_floors=_device_times(room, VOTE_FLOOR),
         list_requests=_user_times(room, LIST_REQUEST),
         member_since_ms=_user_times(room, MEMBER_SINCE),
         lists=Map(lists),
@@ -119,6 +121,8 @@ def _load_meta(state: RoomState, data: bytes, members: Iterable[bytes]) -> RoomS
         gone=Map({read_device_record(device): True for device in meta.gone}),
         expired=Map({CommitRef(ref): True for ref in meta.expired}),
         failed=Map({CommitRef(ref): True for ref in meta.failed}),
+        barred=Map({(read_device_record(leaf.device), CommitRef(leaf.origin)): True for leaf in meta.barred}),
+        spoilt=Map({CommitRef(ref): True for ref in meta.spoilt}),
     )
 
 
@@ -133,6 +137,7 @@ def _load_times(state: RoomState, data: bytes) -> RoomState:
         dirty_since_ms=times.dirty_since_ms,
         last_merge_ms=times.last_merge_ms,
         last_join_ms=times.last_join_ms,
+        join_failures=times.join_failures,
     )
 
 

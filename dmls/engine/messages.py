@@ -14,6 +14,7 @@ from dmls.engine.effects import (
     IngestOutcome,
     Table,
 )
+from dmls.engine.leaves import note_other_message, note_other_vote
 from dmls.engine.nodes import keep_vote, refresh_head
 from dmls.engine.parking import EPOCH, Missing
 from dmls.engine.records import put_epoch, put_plaintext
@@ -114,6 +115,9 @@ def _open(draft: Draft, event: RoomEvent, ref: CommitRef, entry: NodeEntry, mess
     advanced = replace(held, state=after)
     draft.update(epochs=draft.state.epochs.set(ref, advanced))
     put_epoch(draft, ref, advanced)
+    if sender.leaf_index in held.state.own_leaves:
+        # What an own leaf encrypts here uses up its key here.
+        note_other_message(draft, ref, device_of(leaf))
     readers = readers_of(after)
     keep_plaintext(
         draft,
@@ -200,6 +204,8 @@ def _count_vote(draft: Draft, event: RoomEvent, body: VoteBody, entry: NodeEntry
     events = with_event(() if known is None else known.events, facts_of(event))
     vote = Vote(device_of(leaf), body.commit_ref, body.seq, is_spent(draft.state.membership, events))
     keep_vote(draft, key, TrackedVote(vote, events))
+    if known is None and vote.device in draft.state.agent.devices:
+        note_other_vote(draft, body.commit_ref, vote.device, body.seq)
     refresh_head(draft)
 
 

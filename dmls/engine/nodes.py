@@ -174,9 +174,6 @@ def _take_stand(draft: Draft) -> None:
         draft.update(stand=standing.ref, head_since_ms=draft.now_ms)
     if standing.away_since_ms != draft.state.away_since_ms:
         draft.update(away_since_ms=standing.away_since_ms)
-    is_locked_out = standing.ref is not None and standing.ref not in draft.state.epochs
-    if is_locked_out != bool(draft.state.locked_out_since_ms):
-        draft.update(locked_out_since_ms=draft.now_ms if is_locked_out else 0)
     if standing.ref is not None and standing.ref != before:
         _mark_succession(draft, before, standing.ref)
 

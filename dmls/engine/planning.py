@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice
+from dmls.engine.nodes import find_leaf
 from dmls.engine.state import HeldEpoch, NodeEntry, RoomState
 from dmls.engine.survey import Committer, Survey, survey
+from dmls.engine.voting import needs_new_key
 from dmls.forks.committer import commit_delay_ms
 from dmls.forks.graph import Device
 from dmls.forks.reconcile import RemovalReason
@@ -70,19 +72,26 @@ def _due_ms(state: RoomState, seen: Survey, now_ms: int) -> int | None:
     return due if seen.removals or seen.additions or seen.rejects else max(due, state.last_merge_ms + MERGE_PAUSE_MS)
 
 
-def join_due_ms(state: RoomState, plan: Plan) -> tuple[OwnDevice, int] | None:
+def join_due_ms(state: RoomState, plan: Plan, now_ms: int) -> tuple[OwnDevice, int] | None:
     """Return an own device that is to join by external commit, and when; None where a regular commit or nobody is due."""
     seen = plan.survey
+    if seen.shut_out:
+        device = seen.shut_out[0]
+        is_barred = plan.held is not None and find_leaf(plan.entry.group.tree, device) in plan.held.state.own_leaves
+        since = state.locked_out_since_ms or now_ms
+        return state.agent.devices[device], 0 if is_barred else since + WELCOME_PATIENCE_MS
     if plan.held is not None and seen.committers:
         return None
     going = {removal.leaf.device for removal in seen.removals if removal.reason is not RemovalReason.NOT_LISTED}
-    own = sorted(device for device in state.agent.devices if device in seen.desired and device not in going)
+    own = sorted(
+        device
+        for device in state.agent.devices
+        if device in seen.desired and device not in going and not needs_new_key(state, device)
+    )
     if not own:
         return None
-    inside = seen.situation.devices
-    if any(device in inside for device in own):
-        since = state.locked_out_since_ms or state.head_since_ms
-        return state.agent.devices[next(d for d in own if d in inside)], since + WELCOME_PATIENCE_MS
+    if any(device in seen.situation.devices for device in own):
+        return None
     if state.agent.is_service:
         return state.agent.devices[own[0]], 0
     server = state.agent.server_name

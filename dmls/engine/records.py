@@ -16,9 +16,11 @@ from dmls.engine.formats import (
     PENDING_VOTE,
     SENT,
     TIMES,
+    VOTE_FLOOR,
     AnchorRecord,
     AskedRecord,
     EpochRecord,
+    LeafRecord,
     ListRecord,
     MetaRecord,
     NodeRecord,
@@ -66,6 +68,7 @@ __all__ = [
     "put_sent",
     "put_times",
     "put_vote",
+    "put_vote_floor",
 ]
 
 
@@ -81,6 +84,8 @@ def put_meta(draft: Draft) -> None:
         device_records(state.gone),
         tuple(sorted(state.expired)),
         tuple(sorted(state.failed)),
+        tuple(LeafRecord(device_record(device), origin) for device, origin in sorted(state.barred)),
+        tuple(sorted(ref for ref in state.spoilt if ref in state.epochs)),
     )
     draft.put(Table.ROOM, META, encode(meta))
 
@@ -101,6 +106,7 @@ def _times(state: RoomState) -> TimesRecord:
         state.dirty_since_ms,
         state.last_merge_ms,
         state.last_join_ms,
+        state.join_failures,
     )
 
 
@@ -132,6 +138,11 @@ def put_sent(draft: Draft, device: Device, ref: CommitRef, messages: int) -> Non
 def put_pending_vote(draft: Draft, device: Device, ref: CommitRef) -> None:
     """Write the vote of a device that is on its way."""
     draft.put(Table.ROOM, PENDING_VOTE + write_device(device), ref)
+
+
+def put_vote_floor(draft: Draft, device: Device, vote_seq: int) -> None:
+    """Write the last vote_seq of an own device that counts by itself."""
+    draft.put(Table.ROOM, VOTE_FLOOR + write_device(device), encode_time(vote_seq))
 
 
 def _put_or_delete(draft: Draft, key: bytes, value: bytes | None) -> None:

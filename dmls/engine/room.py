@@ -77,8 +77,7 @@ class RoomEngine:
         draft = engine._draft(0, _no_random, {})
         mark_removals(draft, draft.state.graph.removals())
         refresh_head(draft)
-        loaded = engine._state
-        engine._state = replace(draft.state, head_since_ms=loaded.head_since_ms, locked_out_since_ms=loaded.locked_out_since_ms)
+        engine._state = replace(draft.state, head_since_ms=engine._state.head_since_ms)
         return engine
 
     @property
@@ -275,6 +274,8 @@ def _answer(draft: Draft, answer: OutboxAnswered) -> None:
         known = next((facts for facts in entry.events if facts.event_id == answer.event_id), None)
         correct_node(draft, answer.commit_ref, known or EventFacts(answer.event_id))
     elif not entry.node.event_id and not draft.state.graph.children(answer.commit_ref):
+        if entry.node.is_external:
+            draft.update(join_failures=draft.state.join_failures + 1)
         drop_node(draft, answer.commit_ref)
         draft.notify(NoticeKind.COMMIT_REFUSED, answer.commit_ref)
         refresh_head(draft)

@@ -8,14 +8,15 @@ from dmls.engine.agent import OwnDevice
 from dmls.engine.committing import send_commit, send_genesis
 from dmls.engine.effects import EncryptOutcome, EncryptResult
 from dmls.engine.inputs import EncryptRequested
+from dmls.engine.leaves import find_usable_leaf
 from dmls.engine.messages import UNREAD_WINDOW_MS, keep_plaintext, message_key, readers_of
-from dmls.engine.nodes import epoch_id, find_leaf
+from dmls.engine.nodes import epoch_id
 from dmls.engine.planning import MERGE_PAUSE_MS, Plan, can_found, make_plan
 from dmls.engine.records import put_epoch, put_sent
 from dmls.engine.state import Draft, HeldEpoch, Plaintext
 from dmls.engine.survey import Committer
 from dmls.engine.upkeep import ask_for_key_packages
-from dmls.engine.voting import sign_own_vote
+from dmls.engine.voting import needs_new_key, sign_own_vote
 from dmls.forks.aad import EpochPointer, make_message_aad
 from dmls.forks.renewal import message_limit
 from dmls.ids import CommitRef, LeafIndex
@@ -47,8 +48,7 @@ def encrypt_event(draft: Draft, request: EncryptRequested) -> EncryptResult:
             return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
         if plan.held is None or not plan.survey.committers:
             return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
-        index = find_leaf(plan.entry.group.tree, own.device)
-        is_inside = index in plan.held.state.own_leaves
+        is_inside = find_usable_leaf(draft.state, plan.head, own.device) is not None
         renews = _must_renew(draft, plan, own)
         if not _must_commit(draft, plan, own, is_inside=is_inside) and not renews:
             break
@@ -56,8 +56,8 @@ def encrypt_event(draft: Draft, request: EncryptRequested) -> EncryptResult:
     plan = make_plan(draft.state, draft.now_ms)
     if plan is None or plan.held is None:
         return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
-    index = find_leaf(plan.entry.group.tree, own.device)
-    if index is None or index not in plan.held.state.own_leaves:
+    index = find_usable_leaf(draft.state, plan.head, own.device)
+    if index is None:
         return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
     if plan.survey.removals:
         return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
@@ -76,7 +76,7 @@ def _refusal(draft: Draft, request: EncryptRequested, own: OwnDevice | None) -> 
         return EncryptOutcome.NEEDS_READMISSION
     if request.user_id not in membership.joined():
         return EncryptOutcome.NOT_JOINED
-    if own.device in draft.state.gone:
+    if own.device in draft.state.gone or needs_new_key(draft.state, own.device):
         return EncryptOutcome.NEEDS_NEW_KEY
     return None
 

@@ -150,6 +150,12 @@ class RoomState:
     vote_seq: int = 0
     """The last vote_seq used."""
     vote_seq_reserved: int = 0
+    vote_floors: Map[Device, int] = Map()
+    """The last vote_seq used by own devices that are ahead of `vote_seq`."""
+    barred: Map[tuple[Device, CommitRef], bool] = Map()
+    """Own leaves that somebody else has used too, by device and by the node that added them: nothing is sent with them."""
+    spoilt: Map[CommitRef, bool] = Map()
+    """The epochs held when such a leaf was seen: the store may be an old one, so nothing is sent in them by any own leaf."""
     outcomes: Map[bytes, EventResult] = Map()
     parking: Parking = NO_PARKING
     plaintexts: Map[bytes, Plaintext] = Map()
@@ -178,11 +184,13 @@ class RoomState:
     away_since_ms: int = 0
     """Since when the head has been on a branch of which nothing is held while another branch is; 0 while it is not."""
     locked_out_since_ms: int = 0
-    """Since when the secrets of the node to send in have been missing; 0 while they are held."""
+    """Since when an own member of the head has had no leaf that it can use; 0 while all have."""
     dirty_since_ms: int = 0
     """Since when the head's members have not been those wanted; 0 while they are."""
     last_merge_ms: int = 0
     last_join_ms: int = 0
+    join_failures: int = 0
+    """How many external commits in a row came to nothing, though no other commit won against them."""
     look_again_ms: int | None = 0
     """When secrets may next be due for deletion, in milliseconds; at once after a restart, None while nothing is retained."""
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice, device_of
-from dmls.engine.nodes import find_leaf
+from dmls.engine.leaves import find_usable_leaf, is_barred
 from dmls.engine.standing import DEEP_SWITCH_MS, pending_rejects
 from dmls.engine.state import NodeEntry, RoomState
+from dmls.engine.voting import needs_new_key
 from dmls.forks.committer import (
     able_servers,
     commit_delay_ms,
@@ -26,6 +27,7 @@ from dmls.forks.graph import Device
 from dmls.forks.reconcile import (
     HeadLeaf,
     LeafRemoval,
+    RemovalReason,
     Situation,
     desired_devices,
     devices_to_add,
@@ -79,6 +81,8 @@ class Survey:
     """Own leaves that may commit, lowest first: held, their user joined, and not about to go."""
     renewal: tuple[Committer, int] | None
     """Whose keys are to be renewed first, and when; None where there is no committer."""
+    shut_out: tuple[Device, ...]
+    """Own devices that are members and have no leaf they can use: what they miss they get by joining again, the first first."""
     able: frozenset[ServerName]
     """Servers with a leaf that can commit."""
     delay_ms: int
@@ -117,6 +121,9 @@ def _parts(state: RoomState) -> tuple[object, ...]:
         state.stand,
         state.shunned,
         state.away_since_ms,
+        state.barred,
+        state.spoilt,
+        state.vote_floors,
         None if held is None else held.state.own_leaves,
         state.graph,
         state.membership,
@@ -144,11 +151,12 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
         # While the head is waited for, the branch that is probably left gets nothing that can wait.
         additions, side_heads, merge = (), (), False
     committers = _committers(state, entry, situation, removals)
+    desired = desired_devices(situation)
     able = able_servers(situation)
     changes_ms = [] if entry is None else [at_ms for at_ms in (next_judgement_ms(situation), may_add_ms) if at_ms is not None]
     return Survey(
         situation,
-        desired_devices(situation),
+        desired,
         removals,
         additions,
         unvouched_leaves(situation),
@@ -157,6 +165,7 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
         pending_rejects(state),
         committers,
         _first_renewal(state, situation, committers),
+        _shut_out(state, situation, desired, removals),
         able,
         _delay_ms(state, situation, removals, additions, committers, able) if committers else 0,
         lists_wanted(situation),
@@ -217,14 +226,13 @@ def _additions(state: RoomState, situation: Situation, now_ms: int) -> tuple[tup
 def _committers(
     state: RoomState, entry: NodeEntry | None, situation: Situation, removals: tuple[LeafRemoval, ...]
 ) -> tuple[Committer, ...]:
-    held = None if entry is None else state.epochs.get(entry.node.commit_ref)
-    if entry is None or held is None:
+    if entry is None:
         return ()
     going = {removal.leaf.leaf_index for removal in removals}
     found = []
     for device, own in state.agent.devices.items():
-        index = find_leaf(entry.group.tree, device)
-        if index is not None and index in held.state.own_leaves and index not in going and device.user_id in situation.joined:
+        index = find_usable_leaf(state, entry.node.commit_ref, device)
+        if index is not None and index not in going and device.user_id in situation.joined:
             found.append(_committer(state, entry, index, own))
     return tuple(sorted(found, key=lambda committer: committer.leaf_index))
 
@@ -265,6 +273,26 @@ def _first_renewal(state: RoomState, situation: Situation, committers: tuple[Com
 
     dated = [(committer, due_ms(committer)) for committer in committers]
     return min(dated, key=lambda item: (item[1], item[0].leaf_index), default=None)
+
+
+def _is_barred(state: RoomState, device: Device) -> bool:
+    return state.stand is not None and is_barred(state, state.stand, device)
+
+
+def _shut_out(
+    state: RoomState, situation: Situation, desired: frozenset[Device], removals: tuple[LeafRemoval, ...]
+) -> tuple[Device, ...]:
+    going = {removal.leaf.device for removal in removals if removal.reason is not RemovalReason.NOT_LISTED}
+    return tuple(
+        device
+        for device in sorted(state.agent.devices, key=lambda device: (not _is_barred(state, device), device))
+        if device in situation.devices
+        and device in desired
+        and device not in going
+        and state.stand is not None
+        and find_usable_leaf(state, state.stand, device) is None
+        and not needs_new_key(state, device)
+    )
 
 
 def _delay_ms(

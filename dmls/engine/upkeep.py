@@ -8,10 +8,12 @@ from dataclasses import replace
 from immutables import Map
 
 from dmls.engine.agent import device_of
-from dmls.engine.committing import ready_key_packages, send_commit, send_external_commit, send_genesis
+from dmls.engine.committing import ready_key_packages, send_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
-from dmls.engine.nodes import find_leaf, refresh_head, sweep_keys
-from dmls.engine.planning import CLAIM_PATIENCE_MS, Plan, can_found, join_due_ms, make_plan, wanted_device_lists
+from dmls.engine.joining import join_if_due, next_join_ms
+from dmls.engine.leaves import find_usable_leaf
+from dmls.engine.nodes import refresh_head, sweep_keys
+from dmls.engine.planning import CLAIM_PATIENCE_MS, Plan, can_found, make_plan, wanted_device_lists
 from dmls.engine.records import put_claim, put_debt, put_epoch, put_list_request, put_meta
 from dmls.engine.standing import DEEP_SWITCH_MS, is_undecided
 from dmls.engine.state import Draft, HeldEpoch, RoomState
@@ -25,7 +27,6 @@ from dmls.ids import CommitRef
 __all__ = ["act", "ask_for_key_packages", "next_wake_ms", "note_wants", "purge"]
 
 CLAIM_RETRY_MS = 60_000
-REJOIN_PAUSE_MS = 60_000
 PURGE_EVERY_MS = 60_000
 _MAX_ACTIONS = 8
 
@@ -54,15 +55,18 @@ def _act_once(draft: Draft) -> bool:
         return True
     note_wants(draft)
     plan = make_plan(draft.state, draft.now_ms) or plan
-    return _commit_if_due(draft, plan) or _join_if_due(draft, plan) or _vote_if_due(draft, plan)
+    return _commit_if_due(draft, plan) or join_if_due(draft, plan) or _vote_if_due(draft, plan)
 
 
 def note_wants(draft: Draft) -> None:
-    """Remember since when the head's members have not been those wanted, and since when own devices have owed it fresh keys.
+    """Remember since when the head is not as it should be, and what is done about it is counted from there.
 
-    What is then done about it is counted from there.
+    Its members are not those wanted, own devices owe it fresh keys, or one of them cannot act in it.
     """
     state = draft.state
+    is_locked_out = bool(state.stand is not None and survey(state, draft.now_ms).shut_out)
+    if is_locked_out != bool(state.locked_out_since_ms):
+        draft.update(locked_out_since_ms=draft.now_ms if is_locked_out else 0)
     since = state.dirty_since_ms
     seen = None if state.stand is None else survey(state, draft.now_ms)
     if seen is None or not seen.is_dirty:
@@ -140,31 +144,6 @@ def _claims_are_settled(draft: Draft, devices: tuple[Device, ...]) -> bool:
     return all(device in ready or draft.state.claims.get(device, 0) + CLAIM_PATIENCE_MS <= draft.now_ms for device in devices)
 
 
-def _join_if_due(draft: Draft, plan: Plan) -> bool:
-    due = join_due_ms(draft.state, plan)
-    if due is None:
-        return False
-    own, at_ms = due
-    if at_ms > draft.now_ms or not _may_join(draft, plan):
-        return False
-    send_external_commit(draft, plan, own)
-    return True
-
-
-def _may_join(draft: Draft, plan: Plan) -> bool:
-    """Tell whether another external commit may be made: one a minute, unless the last one lost a race."""
-    state = draft.state
-    if not state.last_join_ms or state.last_join_ms + REJOIN_PAUSE_MS <= draft.now_ms:
-        return True
-    own = set(state.agent.devices)
-    last = [
-        entry.node
-        for entry in state.entries.values()
-        if entry.node.is_external and entry.node.author in own and entry.received_at_ms >= state.last_join_ms
-    ]
-    return any(not state.graph.is_ancestor(node.commit_ref, plan.head) for node in last)
-
-
 def _vote_if_due(draft: Draft, plan: Plan) -> bool:
     """Vote again where an own device's vote is not on the head's chain (docs/protocol.md, Section 8).
 
@@ -178,8 +157,8 @@ def _vote_if_due(draft: Draft, plan: Plan) -> bool:
     for device, own in state.agent.devices.items():
         if _is_voted(state, device, plan.head) or state.pending_votes.get(device) == plan.head:
             continue
-        index = find_leaf(plan.entry.group.tree, device)
-        if index is None or index not in plan.held.state.own_leaves or device.user_id not in plan.survey.situation.joined:
+        index = find_usable_leaf(state, plan.head, device)
+        if index is None or device.user_id not in plan.survey.situation.joined:
             continue
         send_vote(draft, index, own, plan.head)
         voted = True
@@ -301,10 +280,9 @@ def next_wake_ms(draft: Draft) -> int | None:
             times.append(_commit_wake_ms(draft, plan))
         if seen.renewal is not None:
             times.append(max(seen.renewal[1], now_ms + 1))
-        due = join_due_ms(state, plan)
-        if due is not None:
-            pause = 0 if _may_join(draft, plan) else state.last_join_ms + REJOIN_PAUSE_MS
-            times.append(max(due[1], pause, now_ms + 1))
+        join_ms = next_join_ms(state, plan, now_ms)
+        if join_ms is not None:
+            times.append(max(join_ms, now_ms + 1))
     return min(times, default=None)
 
 

@@ -47,7 +47,7 @@ def pending_changes(state: RoomState, plan: Plan | None, now_ms: int) -> list[ro
             room_pb2.PendingChange(kind=room_pb2.PENDING_KIND_MERGE, commit_ref=ref, due_time=due_time)
             for ref in plan.survey.side_heads
         ]
-    join = join_due_ms(state, plan)
+    join = join_due_ms(state, plan, now_ms)
     if join is not None:
         own, at_ms = join
         at = to_timestamp(max(at_ms, now_ms))
