@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import random
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from dmls.engine.room import RoomEngine
 from dmls.forks.aad import make_vote, sign_vote
 from dmls.forks.graph import Vote
 from dmls.ids import DeviceId, EventId, GroupId, ServerName
+from dmls.matrix.bodies import VoteBody, content_of
 from dmls.matrix.events import MemberEvent, Membership, RoomEvent
 from dmls.mls.crypto.secret import Secret
 from tests.engine.test_worked_fork import observer, replayed_head, room_event, store, told
@@ -116,3 +118,54 @@ def test_what_was_sent_under_spent_joins_only_is_spent_also_after_a_restart() ->
     assert len(entry.events) == 2
     assert take_in(again, event).outcome == IngestOutcome.PROCESSED
     assert again.state.head == entry.node.commit_ref
+
+
+# Everything at once
+
+
+def random_votes(rng: random.Random, room: WorkedFork, spent: EventId) -> list[RoomEvent]:
+    """Votes of all devices for nodes they are in: several with one number, under spent joins, twice, by the wrong sender."""
+    entries = list(room.homes[ServerName("one.example")].engine.state.entries.values())
+    events: list[RoomEvent] = []
+    for number in range(rng.randint(2, 20)):
+        entry = rng.choice(entries)
+        user = rng.choice(sorted(room.devices))
+        device = rng.choice(sorted(room.devices[user]))
+        index = find_leaf(entry.group.tree, device)
+        if index is None:
+            continue
+        vote = make_vote(GroupId(ROOM.encode()), entry.node.commit_ref, index, rng.randint(1, 20))
+        signature = sign_vote(SUITE, Secret(room.devices[user][device]), vote)
+        body = VoteBody(entry.node.commit_ref, index, vote.vote_seq, signature)
+        sender = user if rng.random() < 0.9 else rng.choice(sorted(room.devices))
+        auth = () if rng.random() < 0.7 else (spent,)
+        event = RoomEvent(
+            EventId(f"$vote-{number}"), ROOM, sender, "m.room.encrypted", None, content_of(body), 0, auth_events=auth
+        )
+        events.append(event)
+        if rng.random() < 0.3:
+            events.append(replace(event, event_id=EventId(f"$vote-{number}-again"), auth_events=()))
+    return events
+
+
+def test_all_orders_of_one_set_of_events_lead_to_one_head_one_set_of_votes_and_one_graph(rng: random.Random) -> None:
+    room, heads = play(), set()
+    for _ in range(12):
+        spent = EventId("$join-old")
+        events = rng.sample(list(map(room_event, told()["events"])), rng.randint(10, 12))
+        copied = rng.choice([event for event in events if event.content["kind"] in ("commit", "genesis")])
+        copy = replace(copied, event_id=EventId("$copy"), auth_events=(spent,), before_departure=rng.random() < 0.5)
+        events += [*random_votes(rng, room, spent), copy]
+        found = set()
+        for _ in range(6):
+            rng.shuffle(events)
+            engine = observer()
+            with_spent_join(engine)
+            for event in events:
+                take_in(engine, event)
+            nodes = (entry.node for entry in engine.state.entries.values())
+            facts = frozenset((node.commit_ref, node.is_spent, node.before_departure, node.is_anchor) for node in nodes)
+            found.add((engine.state.head, facts, frozenset(votes_of(engine))))
+        assert len(found) == 1
+        heads.add(next(iter(found))[0])
+    assert len(heads) > 1
