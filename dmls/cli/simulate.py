@@ -24,7 +24,7 @@ def simulate(
     count: Annotated[int, typer.Option(metavar="N", min=1, help="How many rooms.")] = 200,
     first: Annotated[int, typer.Option(metavar="SEED", min=0, help="The seed of the first room; the others follow it.")] = 0,
     crypto: Annotated[Crypto, typer.Option(help="symbolic: a suite that costs nothing and protects nothing.")] = Crypto.SYMBOLIC,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]", show_default=False)] = 0,
+    jobs: Annotated[int, typer.Option(metavar="N", min=0, help="Processes. [default: one a core]", show_default=False)] = 0,
     replay: Annotated[
         int | None, typer.Option(metavar="SEED", min=0, help="Play one room and tell what happens.", show_default=False)
     ] = None,

@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 from dmls.engine.agent import OwnDevice, make_client
 from dmls.engine.inputs import DeviceListChanged
 from dmls.forks.graph import Device
-from dmls.ids import DeviceId, KeyPackageRef, ServerName, UserId
+from dmls.ids import DeviceId, ServerName, UserId
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.suites import CipherSuite
-from dmls.mls.group.leaf import KeyPackageBundle, create_key_package
-from dmls.mls.messages.leaf_node import Lifetime
-from dmls.mls.messages.message import encode_message
 from dmls.simulation.driver import Driver
 
 __all__ = ["Directory", "server_of"]
-
-_DAY_S = 86_400
 
 
 def server_of(user: UserId) -> ServerName:
@@ -77,16 +72,11 @@ class Directory:
         gone = tuple(account.gone) if is_own else ()
         return DeviceListChanged(user, account.version, now_ms, devices, is_own, gone)
 
-    def key_package(self, device: Device, now_ms: int) -> bytes | None:
-        """Return a fresh key package of a device, None if it has logged out or was never there."""
+    def key_package(self, device: Device) -> bytes | None:
+        """Return a key package of a device, None if it has logged out or was never there."""
         if device not in self._account(device.user_id).devices.values():
             return None
-        now = now_ms // 1_000
-        lifetime = Lifetime(now - 3_600, now + 90 * _DAY_S)
-        bundle: KeyPackageBundle = create_key_package(self.suite, self.own[device].client, lifetime, self.random)
-        ref: KeyPackageRef = bundle.ref
-        self._owners[device].bundles[ref] = bundle
-        return encode_message(bundle.key_package)
+        return self._owners[device].give_key_package(device)
 
     def _account(self, user: UserId) -> _Account:
         return self._accounts.setdefault(user, _Account())

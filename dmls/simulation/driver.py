@@ -6,31 +6,23 @@ crash loses the engine and what was not durable; the input is then given again, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from dmls.engine.agent import Agent
-from dmls.engine.effects import Delete, Effects, EventToSend, Notice, OutboxItem
-from dmls.engine.inputs import (
-    AgentChanged,
-    DecryptRequested,
-    EventReceived,
-    Input,
-    OutboxAnswered,
-    Tick,
-    ToDeviceReceived,
-)
-from dmls.engine.room import RoomEngine
+from dmls.engine.effects import Effects, EventToSend, Notice, OutboxItem
+from dmls.engine.inputs import Input
 from dmls.engine.state import RoomState
-from dmls.ids import DeviceId, KeyPackageRef, RoomId, ServerName, UserId
+from dmls.forks.graph import Device
+from dmls.ids import DeviceId, EventId, RoomId, ServerName, UserId
 from dmls.mls.crypto.randomness import Random
-from dmls.mls.group.leaf import KeyPackageBundle
+from dmls.simulation.room_graph import GraphEvent
 
-__all__ = ["CrashPoint", "Driver"]
-
-_MOST_TICKS = 40
+__all__ = ["Carrier", "CrashPoint", "Driver", "Surroundings"]
 
 
 class CrashPoint(Enum):
@@ -40,18 +32,28 @@ class CrashPoint(Enum):
     AFTER_COMMIT = "after it, before anybody was told"
 
 
-@dataclass(eq=False)
-class Driver:
-    """One agent: a homeserver's service, or a client device.
+class Carrier(Protocol):
+    """The homeserver's side of an outbox."""
+
+    def send_event(self, driver: Driver, item: EventToSend) -> GraphEvent | None:
+        """Make the event, or return None where the homeserver refuses it for good."""
+
+    def publish(self, server: ServerName, event: GraphEvent) -> None:
+        """Send an event that was made."""
+
+    def perform(self, driver: Driver, item: OutboxItem) -> None:
+        """Do anything else; answers come later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an agent has from outside.
 
     Attributes:
         crash_next: asked before each step whether and where it crashes.
         on_change: called after whatever may have filled the outbox or moved the next wake-up.
     """
 
-    name: str
-    server: ServerName
-    is_service: bool
     room_id: RoomId
     suite: int
     random: Random
@@ -59,10 +61,17 @@ class Driver:
     crash_next: Callable[[], CrashPoint | None]
     on_change: Callable[[Driver], None]
     log: Callable[[str], None]
+
+
+@dataclass(eq=False)
+class Driver(ABC):
+    """One agent: a homeserver's service, or a client device."""
+
+    name: str
+    server: ServerName
+    is_service: bool
+    around: Surroundings
     agent: Agent = field(init=False)
-    records: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
-    outbox: deque[OutboxItem] = field(default_factory=deque)
-    bundles: dict[KeyPackageRef, KeyPackageBundle] = field(default_factory=dict)
     inbox: deque[Input] = field(default_factory=deque)
     notices: list[Notice] = field(default_factory=list)
     wake_at_ms: int | None = None
@@ -70,27 +79,9 @@ class Driver:
     """Of the room state last told."""
     crashes: int = 0
     steps: int = 0
-    _engine: RoomEngine | None = None
-    _last: RoomState | None = None
 
     def __post_init__(self) -> None:
         self.agent = Agent(self.server, self.is_service)
-        self._engine = RoomEngine.create(self.room_id, self.agent, suite=self.suite)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it runs."""
-        return self._engine is not None
-
-    @property
-    def state(self) -> RoomState:
-        """The engine's state; only while it is up."""
-        return self._running().state
-
-    @property
-    def last_state(self) -> RoomState:
-        """The state after the last durable step, also while it is down."""
-        return self._running().state if self._last is None else self._last
 
     def holds(self, user: UserId, device_id: DeviceId) -> bool:
         """Tell whether a device is one of its own."""
@@ -105,7 +96,7 @@ class Driver:
         """Take in what waits, then do what is due."""
         did = False
         while self.inbox and self.is_up:
-            if self._step(self.inbox[0]) is not None:
+            if self.take(self.inbox[0]) is not None:
                 self.inbox.popleft()
                 did = True
         if did:
@@ -113,100 +104,82 @@ class Driver:
 
     def ask(self, happened: Input) -> Effects | None:
         """Let something happen whose result is wanted at once; None if it is down or crashes."""
-        if not self.is_up:
-            return None
-        effects = self._step(happened)
-        if effects is not None and not isinstance(happened, DecryptRequested):
-            self.settle()
-        return effects
+        return self.take(happened) if self.is_up else None
 
-    def settle(self) -> None:
-        """Let time pass until nothing more is due."""
-        for _ in range(_MOST_TICKS):
-            if not self.is_up:
+    def flush(self, carrier: Carrier) -> None:
+        """Hand everything in the outbox to the homeserver, in order."""
+        while self.is_up:
+            item = self.next_item()
+            if item is None:
                 return
-            effects = self._step(Tick())
-            if effects is None or not (effects.outbox or effects.changes):
-                break
-        else:
-            raise AssertionError(f"{self.name} does not come to rest")
-        self.on_change(self)
+            if not isinstance(item, EventToSend):
+                carrier.perform(self, item)
+                self.answer(item, None)
+                continue
+            event = carrier.send_event(self, item)
+            self.answer(item, None if event is None else event.event_id)
+            if event is not None:
+                carrier.publish(self.server, event)
+
+    def crash(self) -> None:
+        """End it, wherever it is."""
+        self.end()
+        self.crashes += 1
+        self.around.on_change(self)
 
     def set_agent(self, agent: Agent) -> None:
         """Give it other own devices."""
         self.agent = agent
-        self.tell(AgentChanged(agent))
+        self.own_devices_changed()
 
+    def note(self, notice: Notice) -> None:
+        """Keep a notice."""
+        self.notices.append(notice)
+        self.around.log(f"{self.name}: {notice.kind} {notice.commit_ref.hex()[:8]} {notice.text}")
+
+    @property
+    @abstractmethod
+    def is_up(self) -> bool:
+        """Whether it runs."""
+
+    @property
+    @abstractmethod
+    def state(self) -> RoomState:
+        """The engine's state after the last durable step."""
+
+    @property
+    @abstractmethod
+    def has_outgoing(self) -> bool:
+        """Whether anything is in the outbox."""
+
+    @abstractmethod
+    def take(self, happened: Input) -> Effects | None:
+        """Take a step and make it durable; None if it crashed over it."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Let time pass until nothing more is due, unless it crashes."""
+
+    @abstractmethod
     def restart(self) -> None:
         """Start it again from what is durable."""
-        rows = [(table, key, value) for (table, key), value in self.records.items()]
-        self._engine = RoomEngine.load(self.room_id, self.agent, rows, suite=self.suite)
-        self.drain()
-        self.settle()
 
-    def crash(self) -> None:
-        """End it, wherever it is."""
-        self._engine = None
-        self.crashes += 1
-        self.on_change(self)
+    @abstractmethod
+    def end(self) -> None:
+        """Forget what is not durable."""
 
-    def refuse(self, refused: EventToSend) -> None:
-        """Answer that an event cannot be sent, nor what was made on it: the last node first."""
-        graph = self.state.graph
-        below = set(graph.subtree(refused.commit_ref)) if refused.commit_ref in graph else set()
-        kept: deque[OutboxItem] = deque()
-        gone = [refused]
-        for item in self.outbox:
-            if isinstance(item, EventToSend) and item.commit_ref in below:
-                gone.append(item)
-            else:
-                kept.append(item)
-        self.outbox = kept
-        for item in reversed(gone):
-            if item.commit_ref:
-                self.tell(OutboxAnswered(item.commit_ref, None))
+    @abstractmethod
+    def next_item(self) -> OutboxItem | None:
+        """Return the first item of the outbox that was not returned before."""
 
-    def _running(self) -> RoomEngine:
-        if self._engine is None:
-            raise RuntimeError(f"{self.name} is down")
-        return self._engine
+    @abstractmethod
+    def answer(self, item: OutboxItem, event_id: EventId | None) -> None:
+        """Note what became of the item that was returned last; an event without an id was refused."""
 
-    def _step(self, happened: Input) -> Effects | None:
-        engine = self._running()
-        point = self.crash_next()
-        effects = engine.step(happened, self.clock(), self.random, self._bundles(engine, happened))
-        self.steps += 1
-        if point is CrashPoint.BEFORE_COMMIT:
-            self.crash()
-            return None
-        self._make_durable(effects)
-        self._last = engine.state
-        if point is CrashPoint.AFTER_COMMIT:
-            self.crash()
-            return None
-        self.wake_at_ms = effects.wake_at_ms
-        return effects
+    @abstractmethod
+    def own_devices_changed(self) -> None:
+        """Let a change of `agent` take effect."""
 
-    def _make_durable(self, effects: Effects) -> None:
-        for change in effects.changes:
-            if isinstance(change, Delete):
-                self.records.pop((change.table, change.key), None)
-            else:
-                self.records[change.table, change.key] = change.value
-        self.outbox.extend(effects.outbox)
-        self.notices += effects.notices
-        for notice in effects.notices:
-            self.log(f"{self.name}: {notice.kind} {notice.commit_ref.hex()[:8]} {notice.text}")
-
-    def _bundles(self, engine: RoomEngine, happened: Input) -> Mapping[KeyPackageRef, KeyPackageBundle]:
-        if not self.bundles:
-            return {}
-        content = None
-        if isinstance(happened, EventReceived):
-            content = happened.event.content
-        elif isinstance(happened, ToDeviceReceived):
-            content = happened.content
-        return self._held(engine.key_packages_named(content))
-
-    def _held(self, refs: Iterable[KeyPackageRef]) -> dict[KeyPackageRef, KeyPackageBundle]:
-        return {ref: self.bundles[ref] for ref in refs if ref in self.bundles}
+    @abstractmethod
+    def give_key_package(self, device: Device) -> bytes | None:
+        """Return a key package of an own device, encoded as MLSMessage, None if there is none."""

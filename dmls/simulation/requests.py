@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Protocol
 
 from dmls.engine.effects import (
     BackfillWanted,
@@ -18,7 +17,7 @@ from dmls.engine.effects import (
     OutboxItem,
     ToDeviceToSend,
 )
-from dmls.engine.inputs import BlobProvided, EventReceived, KeyPackagesProvided, OutboxAnswered, ToDeviceReceived
+from dmls.engine.inputs import BlobProvided, EventReceived, KeyPackagesProvided, ToDeviceReceived
 from dmls.forks.graph import Device
 from dmls.ids import CommitRef, EventId, ServerName, UserId
 from dmls.matrix.encoding import parse_json_object
@@ -33,10 +32,6 @@ __all__ = ["Requests"]
 _MOST_CONTENT = 1 << 20
 
 
-class _Publish(Protocol):
-    def __call__(self, server: ServerName, event: GraphEvent) -> None: ...
-
-
 @dataclass
 class Requests:
     """The homeservers' side of every agent's outbox."""
@@ -46,16 +41,27 @@ class Requests:
     rng: random.Random
     directory: Directory
     homeservers: dict[ServerName, Homeserver]
-    publish: _Publish
+    spread: Callable[[ServerName, GraphEvent], None]
     log: Callable[[str], None]
     commit_events: dict[CommitRef, EventId] = field(default_factory=dict)
     _media: dict[bytes, bytes] = field(default_factory=dict)
 
+    def publish(self, server: ServerName, event: GraphEvent) -> None:
+        """Send an event that was made."""
+        self.spread(server, event)
+
+    def send_event(self, driver: Driver, item: EventToSend) -> GraphEvent | None:
+        """Make the event, or return None where the homeserver refuses it for good."""
+        content = parse_json_object(item.content, limit=_MOST_CONTENT)
+        event = self.homeservers[driver.server].send_encrypted(item.sender, content, self.agenda.now_ms)
+        if event is not None and item.commit_ref:
+            self.commit_events[item.commit_ref] = event.event_id
+            self.log(f"{driver.name}: {_describe(driver, item)}")
+        return event
+
     def perform(self, driver: Driver, item: OutboxItem) -> None:
         """Do one thing; answers come later."""
         match item:
-            case EventToSend():
-                self._send_event(driver, item)
             case ToDeviceToSend():
                 self._send_to_device(driver, item)
             case ClaimWanted():
@@ -71,19 +77,6 @@ class Requests:
 
     def _later(self, what: Callable[[], None]) -> None:
         self.agenda.after(self.rng.randrange(1, 50), what)
-
-    def _send_event(self, driver: Driver, item: EventToSend) -> None:
-        homeserver = self.homeservers[driver.server]
-        content = parse_json_object(item.content, limit=_MOST_CONTENT)
-        event = homeserver.send_encrypted(item.sender, content, self.agenda.now_ms)
-        if event is None:
-            driver.refuse(item)
-            return
-        if item.commit_ref:
-            self.commit_events[item.commit_ref] = event.event_id
-            self.log(f"{driver.name}: {_describe(driver, item)}")
-            driver.tell(OutboxAnswered(item.commit_ref, event.event_id))
-        self.publish(driver.server, event)
 
     def _send_to_device(self, driver: Driver, item: ToDeviceToSend) -> None:
         device = self.directory.devices(item.user_id).get(item.device_id)
@@ -103,7 +96,7 @@ class Requests:
                 self.network.send(driver.server, server, lambda wanted=wanted, server=server: self._give(driver, server, wanted))  # type: ignore[misc]
 
     def _give(self, driver: Driver, server: ServerName, wanted: list[Device]) -> None:
-        given = {device: self.directory.key_package(device, self.agenda.now_ms) for device in wanted}
+        given = {device: self.directory.key_package(device) for device in wanted}
         self.network.send(server, driver.server, lambda: driver.tell(KeyPackagesProvided(given)))
 
     def _ask_for_lists(self, driver: Driver, item: DeviceListsWanted) -> None:
@@ -142,7 +135,7 @@ class Requests:
 
 
 def _describe(driver: Driver, item: EventToSend) -> str:
-    entry = driver.last_state.entries.get(item.commit_ref)
+    entry = driver.state.entries.get(item.commit_ref)
     if entry is None:
         return f"a node that it has dropped, {item.commit_ref.hex()[:8]}"
     node = entry.node

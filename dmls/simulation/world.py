@@ -17,8 +17,9 @@ from dmls.matrix.events import MemberEvent, Membership
 from dmls.matrix.membership import RoomFacts
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.simulation.directory import Directory, server_of
-from dmls.simulation.driver import CrashPoint, Driver
+from dmls.simulation.driver import CrashPoint, Driver, Surroundings
 from dmls.simulation.homeserver import Arrival, Homeserver
+from dmls.simulation.memory import MemoryDriver
 from dmls.simulation.network import Agenda, Network
 from dmls.simulation.requests import Requests
 from dmls.simulation.room_graph import GraphEvent, RoomGraph
@@ -61,6 +62,7 @@ class World:
     schedule: Schedule
     suite: CipherSuite
     log: Callable[[int, str], None] = lambda _now_ms, _line: None
+    make_driver: Callable[[str, ServerName, bool, Surroundings], Driver] = MemoryDriver
     messages: list[SentMessage] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
@@ -81,6 +83,15 @@ class World:
             self.directory,
             self.homeservers,
             self.publish,
+            lambda line: self.log(self.agenda.now_ms, line),
+        )
+        self.around = Surroundings(
+            self.room_id,
+            self.suite.id,
+            self.rng.randbytes,
+            lambda: self.agenda.now_ms,
+            self._crash_next,
+            self._look_after,
             lambda line: self.log(self.agenda.now_ms, line),
         )
         self.services = {name: self._driver(f"{name}-service", name, is_service=True) for name in schedule.servers}
@@ -223,18 +234,7 @@ class World:
     # Devices
 
     def _driver(self, name: str, server: ServerName, *, is_service: bool) -> Driver:
-        return Driver(
-            name,
-            server,
-            is_service,
-            self.room_id,
-            self.suite.id,
-            self.rng.randbytes,
-            lambda: self.agenda.now_ms,
-            self._crash_next,
-            self._look_after,
-            lambda line: self.log(self.agenda.now_ms, line),
-        )
+        return self.make_driver(name, server, is_service, self.around)
 
     def _crash_next(self) -> CrashPoint | None:
         rate = self.network.faults.crash
@@ -285,7 +285,7 @@ class World:
             self.log(self.agenda.now_ms, f"{driver.name} crashed")
             self.agenda.after(self.rng.randrange(1, self.network.faults.down_ms + 1), lambda: self._restart(driver))
             return
-        if driver.outbox and driver not in self._flushing:
+        if driver.has_outgoing and driver not in self._flushing:
             self._flushing.add(driver)
             self.agenda.after(self.rng.randrange(1, 20), lambda: self._flush(driver))
         at_ms = driver.wake_at_ms
@@ -303,8 +303,7 @@ class World:
 
     def _flush(self, driver: Driver) -> None:
         self._flushing.discard(driver)
-        while driver.is_up and driver.outbox:
-            self.requests.perform(driver, driver.outbox.popleft())
+        driver.flush(self.requests)
 
     def _wake(self, driver: Driver) -> None:
         if driver.is_up and driver.wake_at_ms is not None and driver.wake_at_ms <= self.agenda.now_ms:
@@ -332,6 +331,7 @@ class World:
         result = None if effects is None else effects.encrypted
         if result is None or result.outcome is not EncryptOutcome.OK:
             message.last_outcome = "no answer" if result is None else result.outcome
+            driver.settle()
             self.agenda.after(_RETRY_MS, lambda: self._try(message))
             return
         self._note(message, driver, result.commit_ref)
@@ -342,10 +342,11 @@ class World:
             message.event_id = event.event_id
             self.log(self.agenda.now_ms, f"message {message.number} by {user} in {result.commit_ref.hex()[:8]}")
             self.publish(driver.server, event)
+        driver.settle()
 
     def _note(self, message: SentMessage, driver: Driver, ref: CommitRef) -> None:
         message.last_outcome, message.commit_ref = EncryptOutcome.OK, ref
-        message.readers = frozenset(devices_of(driver.last_state.entries[ref].group.tree).values())
+        message.readers = frozenset(devices_of(driver.state.entries[ref].group.tree).values())
         homeserver = self.homeservers[driver.server]
         for reader in sorted(message.readers):
             if homeserver.membership(reader.user_id) is not Membership.JOIN:
