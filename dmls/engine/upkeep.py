@@ -13,7 +13,7 @@ from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Tabl
 from dmls.engine.joining import join_if_due, next_join_ms
 from dmls.engine.leaves import find_usable_leaf
 from dmls.engine.nodes import refresh_head, sweep_keys
-from dmls.engine.planning import CLAIM_PATIENCE_MS, Plan, can_found, make_plan, wanted_device_lists
+from dmls.engine.planning import CLAIM_PATIENCE_MS, MERGE_PAUSE_MS, Plan, can_found, make_plan, wanted_device_lists
 from dmls.engine.records import put_claim, put_debt, put_epoch, put_list_request, put_meta
 from dmls.engine.standing import DEEP_SWITCH_MS, is_undecided
 from dmls.engine.state import Draft, HeldEpoch, RoomState
@@ -112,9 +112,12 @@ def _commit_if_due(draft: Draft, plan: Plan) -> bool:
     if not renews and not mends:
         return False
     ask_for_key_packages(draft, seen.additions)
-    adds_only = not (renews or seen.removals or seen.needs_merge or seen.rejects)
-    if adds_only and not (_claims_are_settled(draft, seen.additions) and ready_key_packages(draft, seen.additions)):
-        return False
+    if not (renews or seen.removals or seen.rejects):
+        # Additions that cannot be made yet are no reason to resolve branches more often than once a minute.
+        merges = seen.needs_merge and draft.now_ms >= draft.state.last_merge_ms + MERGE_PAUSE_MS
+        has_reason = merges or bool(ready_key_packages(draft, seen.additions))
+        if not (has_reason and _claims_are_settled(draft, seen.additions)):
+            return False
     if seen.needs_merge:
         draft.update(last_merge_ms=draft.now_ms)
     if not renews:
@@ -291,5 +294,6 @@ def _commit_wake_ms(draft: Draft, plan: Plan) -> int:
     waiting = [draft.state.claims[device] for device in plan.survey.additions if device in draft.state.claims]
     if due <= draft.now_ms and waiting:
         patience = [asked + CLAIM_PATIENCE_MS for asked in waiting if asked + CLAIM_PATIENCE_MS > draft.now_ms]
-        return min([*patience, min(waiting) + CLAIM_RETRY_MS])
+        merge = [draft.state.last_merge_ms + MERGE_PAUSE_MS] if plan.survey.needs_merge else []
+        return max(min([*patience, *merge, min(waiting) + CLAIM_RETRY_MS]), draft.now_ms + 1)
     return max(due, draft.now_ms + 1)

@@ -56,6 +56,9 @@ def check_convergence(world: World) -> Iterator[str]:
         yield "the homeservers do not agree on the members"
         return
     wanted = entitled(world)
+    if not wanted:
+        # Nobody is left who could change anything, nor anybody whom it would serve.
+        return
     active = [driver for driver in present if wanted & driver.agent.devices.keys() or driver.is_service]
     heads = {driver.name: driver.state.head for driver in active}
     if len(set(heads.values())) > 1:
@@ -65,8 +68,7 @@ def check_convergence(world: World) -> Iterator[str]:
     for driver in active:
         state = driver.state
         if state.head is None:
-            if wanted:
-                yield f"{driver.name} knows no head"
+            yield f"{driver.name} knows no head"
             continue
         entry, held = state.entries[state.head], state.epochs.get(state.head)
         members = frozenset(devices_of(entry.group.tree).values())
