@@ -15,6 +15,7 @@ from dmls.mls.messages.extensions import LAST_RESORT
 from dmls.mls.messages.leaf_node import Lifetime
 from dmls.mls.messages.message import encode_message
 from dmls.simulation.driver import Driver
+from dmls.simulation.memory import MemoryDriver
 from dmls.simulation.schedule import LogIn
 from tests.support.small_rooms import DAY_MS, MINUTE_MS, SmallRoom
 
@@ -132,12 +133,14 @@ class _LastResort(SmallRoom):
         self.directory.key_package = self._last_resort  # type: ignore[method-assign]
         super().do(act)  # type: ignore[arg-type]
 
-    def _last_resort(self, device: Device, now_ms: int) -> bytes:
-        now = now_ms // 1_000
+    def _last_resort(self, device: Device) -> bytes:
+        now = self.agenda.now_ms // 1_000
         client = self.directory.own[device].client
         lifetime = Lifetime(now - 3_600, now + 7 * 86_400)
         bundle = create_key_package(self.suite, client, lifetime, self.directory.random, extensions=(LAST_RESORT,))
-        self.directory.owner(device).bundles[bundle.ref] = bundle
+        owner = self.directory.owner(device)
+        assert isinstance(owner, MemoryDriver)
+        owner.bundles[bundle.ref] = bundle
         return encode_message(bundle.key_package)
 
 
