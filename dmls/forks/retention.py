@@ -79,14 +79,18 @@ def expired_epochs(
     graph = tally.graph
     losing = {epoch.commit_ref: epoch.succeeded_at_ms for epoch in retained if not graph.is_ancestor(epoch.commit_ref, head)}
     behind = [epoch.commit_ref for epoch in retained if epoch.commit_ref not in losing and epoch.commit_ref != head]
-    given_up = _left_behind(tally, head, head_devices, behind) | _closed(tally, losing) | _crowded_out(graph, losing)
+    left_behind = _left_behind(tally, head, head_devices, behind)
+    departed = _last_removal(graph, head, left_behind)
+    # Whoever was removed, or is on another branch, may have sent something before they knew: it is waited for.
+    given_up = {ref for ref in left_behind if graph.depth(ref) >= departed} | _crowded_out(graph, losing)
+    done_with = left_behind | _closed(tally, losing)
     timer = _Timer(now_ms)
     epochs, message_secrets, external_keys = [], [], []
     for epoch in sorted(retained, key=lambda epoch: epoch.commit_ref):
         ref, since = epoch.commit_ref, epoch.succeeded_at_ms
         if ref != head and (
             ref in given_up
-            or (_has_newer(graph, head, ref, retain_epochs) and timer.is_over(since + _HOUR_MS))
+            or ((ref in done_with or _has_newer(graph, head, ref, retain_epochs)) and timer.is_over(since + _HOUR_MS))
             or timer.is_over(since + 1_000 * retain_seconds)  # ST-12
         ):
             epochs.append(ref)
@@ -133,6 +137,13 @@ def _left_behind(
         if least <= first:
             break
     return frozenset(ref for ref in behind if least is not None and graph.depth(ref) < least)
+
+
+def _last_removal(graph: EpochGraph, head: CommitRef, left_behind: Collection[CommitRef]) -> int:
+    """Return the depth of the last node of the head's chain that removes somebody; 0 if none does below these."""
+    first = min(map(graph.depth, left_behind), default=graph.depth(head))
+    chain = takewhile(lambda ref: graph.depth(ref) > first, graph.path_up(head))
+    return next((graph.depth(ref) for ref in chain if graph.node(ref).removes_others), 0)
 
 
 def _depth_voted_below(graph: EpochGraph, head: CommitRef, voted: CommitRef) -> int:

@@ -78,6 +78,19 @@ def test_an_epoch_goes_once_every_device_of_the_head_has_voted_below_its_child()
     assert expired(story, look(story, "a2", {"g": 0, "p": 0, "a1": 0, "a2": 0})) == {"g", "p"}
 
 
+@pytest.mark.parametrize(("now_ms", "goes"), [(HOUR - 1, False), (HOUR, True)])
+def test_what_somebody_sent_before_they_knew_of_their_removal_is_waited_for_an_hour(now_ms: int, goes: bool) -> None:
+    story = (
+        room().commit("without dave", "a2", by="alice/1@hs1", removes=["dave/1@hs3"]).commit("a4", "without dave", by="bob/1@hs2")
+    )
+    story.commit("a5", "a4", by="bob/1@hs2").vote("alice/1@hs1", "a5")
+    members = ("alice/1@hs1", "bob/1@hs2")
+    found = look(story, "a5", {"p": 0, "a2": 0, "without dave": 0}, now_ms, members=members)
+    assert expired(story, found) == ({"p", "a2", "without dave"} if goes else {"without dave"})
+    if not goes:
+        assert found.look_again_ms == HOUR
+
+
 def test_a_vote_on_a_branch_is_a_vote_below_the_fork() -> None:
     story = room().commit("b", "a1", by="bob/1@hs2").vote("dave/1@hs3", "a2")
     assert expired(story, look(story, "a2", {"g": 0, "p": 0, "a1": 0})) == {"g", "p"}
@@ -132,21 +145,22 @@ def test_message_secrets_of_a_losing_branch_go_after_an_hour(now_ms: int, goes: 
 def test_a_losing_branch_goes_once_two_users_stand_behind_what_resolves_it() -> None:
     story = losing().commit("merge", "a2", by="alice/1@hs1", resolves=["b2"])
     epochs = {"p": 0, "b1": 0, "b2": 0}
-    assert look(story, "merge", epochs).epochs == ()
+    assert look(story, "merge", epochs, HOUR).epochs == ()
     story.vote("alice/2@hs1", "merge")
-    assert look(story, "merge", epochs).epochs == ()
+    assert look(story, "merge", epochs, HOUR).epochs == ()
     story.vote("dave/1@hs3", "merge")
-    assert expired(story, look(story, "merge", epochs)) == {"b1", "b2"}
+    assert look(story, "merge", epochs, HOUR - 1).epochs == ()
+    assert expired(story, look(story, "merge", epochs, HOUR)) == {"b1", "b2"}
 
 
 def test_what_came_after_the_resolved_node_stays() -> None:
     story = losing().commit("merge", "a2", by="alice/1@hs1", resolves=["b1"]).vote("dave/1@hs3", "merge")
-    assert expired(story, look(story, "merge", {"b1": 0, "b2": 0})) == {"b1"}
+    assert expired(story, look(story, "merge", {"b1": 0, "b2": 0}, HOUR)) == {"b1"}
 
 
 def test_what_a_losing_branch_has_in_common_with_the_node_that_resolves_another_stays() -> None:
     story = losing().commit("c", "b1", by="dave/1@hs3", resolves=["b2"]).vote("bob/1@hs2", "c")
-    assert expired(story, look(story, "a2", {"b1": 0, "b2": 0, "c": 0})) == {"b2"}
+    assert expired(story, look(story, "a2", {"b1": 0, "b2": 0, "c": 0}, HOUR)) == {"b2"}
 
 
 def test_resolving_an_unknown_node_ends_nothing() -> None:
@@ -187,7 +201,7 @@ def test_a_losing_branch_under_another_beginning_is_retained_like_any_other() ->
     assert look(story, "a2", {"other": 0}, HOUR - 1).epochs == ()
     assert expired(story, look(story, "a2", {"other": 0}, 1_000 * RETAIN_SECONDS)) == {"other"}
     story.commit("merge", "a2", by="alice/1@hs1", resolves=["other"]).vote("dave/1@hs3", "merge")
-    assert expired(story, look(story, "merge", {"other": 0})) == {"other"}
+    assert expired(story, look(story, "merge", {"other": 0}, HOUR)) == {"other"}
 
 
 @given(
