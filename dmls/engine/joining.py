@@ -15,12 +15,14 @@ REJOIN_PAUSE_MS = 60_000
 """Least time between two external commits, unless another commit won against the first, in milliseconds."""
 MAX_REJOIN_PAUSE_MS = 3_600_000
 """The pause doubles with each that came to nothing, up to this, in milliseconds."""
+_LOST_RACE_PAUSE_MS = 500
+_RACES_REMEMBERED_MS = 600_000
 
 
 def join_if_due(draft: Draft, plan: Plan) -> bool:
     """Join with an own device if one has to and may; tell whether that was done."""
     due = join_due_ms(draft.state, plan, draft.now_ms)
-    if due is None or max(due[1], _pause_ends_ms(draft.state, plan)) > draft.now_ms:
+    if due is None or max(due[1], _pause_ends_ms(draft.state, plan, draft.now_ms)) > draft.now_ms:
         return False
     own = due[0]
     failures = _failures(draft, plan)
@@ -43,7 +45,7 @@ def join_if_due(draft: Draft, plan: Plan) -> bool:
 def next_join_ms(state: RoomState, plan: Plan, now_ms: int) -> int | None:
     """Return when an own device joins if nothing else happens, None if none has to."""
     due = join_due_ms(state, plan, now_ms)
-    return None if due is None else max(due[1], _pause_ends_ms(state, plan))
+    return None if due is None else max(due[1], _pause_ends_ms(state, plan, now_ms))
 
 
 def _last_joins(state: RoomState) -> list[CommitRef]:
@@ -56,9 +58,25 @@ def _has_lost_race(state: RoomState, plan: Plan) -> bool:
     return any(not state.graph.is_ancestor(ref, plan.head) for ref in _last_joins(state))
 
 
-def _pause_ends_ms(state: RoomState, plan: Plan) -> int:
-    if not state.last_join_ms or _has_lost_race(state, plan):
+def _lost_races(state: RoomState, plan: Plan, now_ms: int) -> int:
+    """Return how many joins of own devices have lost lately.
+
+    Each doubles the wait, or who joins and who resolves what has lost would outrun each other for ever.
+    """
+    made = [ref for device in state.agent.devices for ref in state.graph.authored(device)]
+    return sum(
+        state.graph.node(ref).is_external
+        and state.entries[ref].received_at_ms + _RACES_REMEMBERED_MS > now_ms
+        and not state.graph.is_ancestor(ref, plan.head)
+        for ref in made
+    )
+
+
+def _pause_ends_ms(state: RoomState, plan: Plan, now_ms: int) -> int:
+    if not state.last_join_ms:
         return 0
+    if _has_lost_race(state, plan):
+        return state.last_join_ms + min(_LOST_RACE_PAUSE_MS << min(_lost_races(state, plan, now_ms), 8), REJOIN_PAUSE_MS)
     return state.last_join_ms + min(REJOIN_PAUSE_MS << min(state.join_failures, 6), MAX_REJOIN_PAUSE_MS)
 
 
