@@ -18,7 +18,7 @@ from devicestore.errors import SealBroken
 from devicestore.models import DataKey
 from devicestore.sealing import KEY_LENGTH, OVERHEAD, RowSealing, row_sealing
 
-__all__ = ["Sealed", "Unsealed", "seal", "shred", "unseal"]
+__all__ = ["Sealed", "Unsealed", "rewrap", "seal", "shred", "unseal"]
 
 _TABLE = DataKey.__tablename__
 _EMPTY = bytes(KEY_LENGTH + OVERHEAD)
@@ -75,6 +75,21 @@ def unseal(
 def shred(conn: Connection, slots: Select[Any]) -> None:
     """Destroy the data keys in slots; NULL among them names none."""
     conn.execute(update(DataKey).where(DataKey.id.in_(slots)).values(sealed=_EMPTY, is_free=True))
+
+
+def rewrap(conn: Connection, old: RowSealing, new: RowSealing) -> None:
+    """Seal all data keys under another root key.
+
+    Raises:
+        SealBroken: one was altered or moved.
+    """
+    rows = conn.execute(select(DataKey.id, DataKey.sealed).where(~DataKey.is_free)).all()
+    wrapped = []
+    for row in rows:
+        data_key = old.unseal(_TABLE, _place(row.id), _VERSION, row.sealed)
+        wrapped.append({"slot": row.id, "wrapped": new.seal(_TABLE, _place(row.id), _VERSION, data_key)})
+    if wrapped:
+        conn.execute(update(DataKey).where(DataKey.id == bindparam("slot")).values(sealed=bindparam("wrapped")), wrapped)
 
 
 def _find_free(conn: Connection, count: int) -> list[int]:

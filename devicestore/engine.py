@@ -25,7 +25,7 @@ from devicestore.files import FileLock, open_private
 from devicestore.sealing import SEALING_OPTION, RowSealing, Sealing
 from devicestore.writer import Writer, run_in
 
-__all__ = ["Store", "choose_journal_mode", "create_reader", "create_writer", "read_unsealed"]
+__all__ = ["Store", "choose_journal_mode", "create_reader", "create_writer", "read_unsealed", "rekey"]
 
 BUSY_TIMEOUT_S = 10.0
 """How long a connection waits for another's lock, or a reader for a connection."""
@@ -173,6 +173,29 @@ def read_unsealed(url: str, work: Callable[[Connection], T]) -> T:
         reader = create_reader(parsed)
         undo.callback(reader.dispose)
         return run_in(reader, check_and_work)
+
+
+def rekey(url: str, old: Sealing, new: Sealing) -> None:
+    """Give a database another key-encryption key and another root key, in one transaction, while nobody has it open.
+
+    Once `old` is destroyed, nothing that was deleted before can be opened any more, wherever a copy of it remains.
+
+    Raises:
+        Locked, Insecure, SchemaMismatch, SealBroken, NotFound, Unavailable, Busy, Corrupt, Invalid: see `Store.open`.
+    """
+
+    def check_and_rotate(conn: Connection) -> None:
+        migrations.check(conn)
+        meta.rotate_root(conn, old, new)
+
+    with contextlib.ExitStack() as undo:
+        parsed = _parse(url)
+        if _is_sqlite(parsed):
+            undo.callback(_own_file(Path(parsed.database or ""), create=False).release)
+        writer = create_writer(parsed)
+        undo.callback(writer.dispose)
+        run_in(writer, check_and_rotate)
+        _empty_log(writer)
 
 
 def _parse(url: str) -> URL:

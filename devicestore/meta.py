@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from devicestore import data_keys
 from devicestore.errors import NotFound
 from devicestore.models import Meta
 from devicestore.sealing import KEY_LENGTH, RowSealing, Sealing
 
-__all__ = ["Identity", "create", "identity", "open_sealing", "raise_incarnation", "rewrap_root"]
+__all__ = ["Identity", "create", "identity", "open_sealing", "raise_incarnation", "rewrap_root", "rotate_root"]
 
 STORE_ID_LENGTH = 16
 
@@ -58,6 +59,18 @@ def rewrap_root(conn: Connection, old: Sealing, new: Sealing) -> None:
     """
     store_id, version, root = _unwrap(conn, old)
     conn.execute(update(Meta).values(root_version=version + 1, sealed_root=new.wrap_root(store_id, version + 1, root)))
+
+
+def rotate_root(conn: Connection, old: Sealing, new: Sealing) -> None:
+    """Change the key-encryption key and the root key; every data key is sealed anew.
+
+    Raises:
+        SealBroken: `old` is not the present key, or a data key was altered.
+    """
+    store_id, version, root = _unwrap(conn, old)
+    fresh = os.urandom(KEY_LENGTH)
+    data_keys.rewrap(conn, RowSealing(store_id, root), RowSealing(store_id, fresh))
+    conn.execute(update(Meta).values(root_version=version + 1, sealed_root=new.wrap_root(store_id, version + 1, fresh)))
 
 
 def raise_incarnation(conn: Connection) -> int:

@@ -3,18 +3,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert, make_url, text, update
+from sqlalchemy import Connection, insert, make_url, select, text, update
 
-from devicestore import Sealing, Store, load_or_create_key, meta, plaintexts, rooms
+from devicestore import Sealing, Store, load_or_create_key, meta, plaintexts, rekey, rooms
 from devicestore.engine import create_writer
-from devicestore.errors import Insecure, Invalid, SealBroken, StoreError
+from devicestore.errors import Insecure, Invalid, Locked, SealBroken, StoreError
 from devicestore.models import DataKey, Epoch, Meta, Plaintext, PrivateKey
-from devicestore.sealing import RowSealing
+from devicestore.sealing import RowSealing, row_sealing
 from tests.devicestore.support import write
 
 ROOM = "!room:hs1"
@@ -235,6 +236,42 @@ def test_new_key_rewraps_one_row_and_shuts_the_old_one_out(store: Store, url: st
         Store.open(url, sealing, migrate=False)
     with Store.open(url, new, migrate=False) as again:
         assert again.read(lambda conn: list(rooms.load(conn, ROOM))) == records
+
+
+def test_rekeyed_store_is_the_same_and_opens_with_the_new_key_only(store: Store, url: str, sealing: Sealing) -> None:
+    fill(store)
+    write(store, lambda conn: rooms.apply(conn, ROOM, [], [("epoch", b"2")]))
+
+    def data_key_rows(conn: Connection) -> dict[int, bytes]:
+        return {row.id: row.sealed for row in conn.execute(select(DataKey.id, DataKey.sealed).where(~DataKey.is_free))}
+
+    def open_all(conn: Connection, rows: dict[int, bytes]) -> list[bytes]:
+        root = row_sealing(conn)
+        return [root.unseal("data_key", (slot.to_bytes(8, "big"),), 1, sealed) for slot, sealed in rows.items()]
+
+    before = store.read(data_key_rows)
+    assert len(store.read(lambda conn: open_all(conn, before))) == len(before) == 9
+    records = store.read(lambda conn: list(rooms.load(conn, ROOM)))
+    with pytest.raises(Locked):
+        rekey(url, sealing, Sealing(b"\x4e" * 32))
+    store.close()
+    with pytest.raises(SealBroken):
+        rekey(url, Sealing(b"\x4e" * 32), sealing)
+    rekey(url, sealing, Sealing(b"\x4e" * 32))
+    with pytest.raises(SealBroken):
+        Store.open(url, sealing, migrate=False)
+    with Store.open(url, Sealing(b"\x4e" * 32), migrate=False) as again:
+        assert again.read(lambda conn: list(rooms.load(conn, ROOM))) == records
+        assert again.read(lambda conn: plaintexts.get(conn, ROOM, "$1")) == b"text of $1"
+        after = again.read(data_key_rows)
+        assert after.keys() == before.keys()
+        assert not set(after.values()) & set(before.values())
+        # What remains of an older state, in a backup say, is of no use with the new keys.
+        for slot, sealed in before.items():
+            with pytest.raises(SealBroken):
+                again.read(partial(open_all, rows={slot: sealed}))
+        write(again, lambda conn: rooms.apply(conn, ROOM, [("epoch", b"3", b"new")], []))
+        assert len(again.read(lambda conn: list(rooms.load(conn, ROOM)))) == len(records) + 1
 
 
 def test_new_key_needs_the_old_one(store: Store) -> None:
