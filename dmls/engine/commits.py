@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from dmls.engine.agent import device_of
+from dmls.engine.alarms import note_pointers, note_vote
 from dmls.engine.anchors import join_up
 from dmls.engine.backfill import want_history
 from dmls.engine.effects import EventKind, EventResult, IngestOutcome, NoticeKind
@@ -161,6 +162,9 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     group_info = inline(body.group_info)
     check_group_info(suite, ref, transition.group, transition.committer, read_group_info(group_info))
     _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(event))
+    note_pointers(draft, (aad.parent, *aad.resolves, *aad.rejects), author)
+    if not transition.is_external:
+        note_vote(draft, author, aad.vote_seq, ref)
     if aad.rejects and author not in draft.state.agent.devices:
         draft.notify(NoticeKind.FAILURE_REPORTED, CommitRef(aad.rejects[0].commit_ref), f"{author.user_id} {author.device_id}")
     reason = _enter(draft, ref, message, transition, body)

@@ -158,6 +158,8 @@ class NoticeKind(StrEnum):
     NEEDS_NEW_KEY = "needs_new_key"
     COMMIT_FAILED = "commit_failed"
     FAILURE_REPORTED = "failure_reported"
+    FORK_ALARM = "fork_alarm"
+    EQUIVOCATION = "equivocation"
     COMMIT_REFUSED = "commit_refused"
     ROLLED_BACK = "rolled_back"
     REJOINED = "rejoined"

@@ -117,6 +117,7 @@ class TimesRecord:
     last_merge_ms: uint64
     last_join_ms: uint64
     join_failures: uint32
+    is_crowded: uint8
 
 
 @struct

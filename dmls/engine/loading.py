@@ -138,6 +138,7 @@ def _load_times(state: RoomState, data: bytes) -> RoomState:
         last_merge_ms=times.last_merge_ms,
         last_join_ms=times.last_join_ms,
         join_failures=times.join_failures,
+        is_crowded=bool(times.is_crowded),
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from dmls.engine.agent import device_of
+from dmls.engine.alarms import note_pointers, note_vote
 from dmls.engine.effects import (
     DecryptOutcome,
     DecryptResult,
@@ -115,6 +116,7 @@ def _open(draft: Draft, event: RoomEvent, ref: CommitRef, entry: NodeEntry, mess
     advanced = replace(held, state=after)
     draft.update(epochs=draft.state.epochs.set(ref, advanced))
     put_epoch(draft, ref, advanced)
+    note_pointers(draft, (decode_message_aad(content.content.authenticated_data).epoch,), device_of(leaf))
     if sender.leaf_index in held.state.own_leaves:
         # What an own leaf encrypts here uses up its key here.
         note_other_message(draft, ref, device_of(leaf))
@@ -204,6 +206,8 @@ def _count_vote(draft: Draft, event: RoomEvent, body: VoteBody, entry: NodeEntry
     events = with_event(() if known is None else known.events, facts_of(event))
     vote = Vote(device_of(leaf), body.commit_ref, body.seq, is_spent(draft.state.membership, events))
     keep_vote(draft, key, TrackedVote(vote, events))
+    if known is None:
+        note_vote(draft, vote.device, vote.vote_seq, vote.commit_ref)
     if known is None and vote.device in draft.state.agent.devices:
         note_other_vote(draft, body.commit_ref, vote.device, body.seq)
     refresh_head(draft)

@@ -107,6 +107,7 @@ def _times(state: RoomState) -> TimesRecord:
         state.last_merge_ms,
         state.last_join_ms,
         state.join_failures,
+        state.is_crowded,
     )
 
 

@@ -189,6 +189,8 @@ class RoomState:
     """Since when the head's members have not been those wanted; 0 while they are."""
     last_merge_ms: int = 0
     last_join_ms: int = 0
+    is_crowded: bool = False
+    """There are more rival heads than secrets are kept for, and that has been said."""
     join_failures: int = 0
     """How many external commits in a row came to nothing, though no other commit won against them."""
     look_again_ms: int | None = 0

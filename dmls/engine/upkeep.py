@@ -8,6 +8,7 @@ from dataclasses import replace
 from immutables import Map
 
 from dmls.engine.agent import device_of
+from dmls.engine.alarms import note_rivals
 from dmls.engine.committing import ready_key_packages, send_commit, send_genesis
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, NoticeKind, Table
 from dmls.engine.joining import join_if_due, next_join_ms
@@ -64,11 +65,13 @@ def note_wants(draft: Draft) -> None:
     Its members are not those wanted, own devices owe it fresh keys, or one of them cannot act in it.
     """
     state = draft.state
-    is_locked_out = bool(state.stand is not None and survey(state, draft.now_ms).shut_out)
+    seen = None if state.stand is None else survey(state, draft.now_ms)
+    if seen is not None:
+        note_rivals(draft, len(seen.side_heads))
+    is_locked_out = seen is not None and bool(seen.shut_out)
     if is_locked_out != bool(state.locked_out_since_ms):
         draft.update(locked_out_since_ms=draft.now_ms if is_locked_out else 0)
     since = state.dirty_since_ms
-    seen = None if state.stand is None else survey(state, draft.now_ms)
     if seen is None or not seen.is_dirty:
         if since:
             draft.update(dirty_since_ms=0)

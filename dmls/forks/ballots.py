@@ -61,16 +61,23 @@ class Ballots:
         """Go over the votes, each with its vote_seq."""
         return ((vote_seq, ballot) for vote_seq in self._seqs for ballot in self._by_seq[vote_seq])
 
+    def is_equivocal(self, vote_seq: int, twins: Callable[[CommitRef], Iterable[CommitRef]]) -> bool:
+        """Tell whether a vote_seq was used for two votes; `twins` gives a commit and its twins."""
+        return len(self._targets(vote_seq, twins)) > 1
+
+    def _targets(self, vote_seq: int, twins: Callable[[CommitRef], Iterable[CommitRef]]) -> set[Target]:
+        return {
+            frozenset(twins(ballot.commit_ref)) if ballot.is_commit else frozenset((ballot.commit_ref,))
+            for ballot in self._by_seq.get(vote_seq, ())
+        }
+
     def select(self, twins: Callable[[CommitRef], Iterable[CommitRef]]) -> Target:
         """Return the vote of the greatest vote_seq that was used for one vote only; empty where there is none.
 
         `twins` gives a commit and its twins.
         """
         for vote_seq in reversed(self._seqs):
-            targets = {
-                frozenset(twins(ballot.commit_ref)) if ballot.is_commit else frozenset((ballot.commit_ref,))
-                for ballot in self._by_seq[vote_seq]
-            }
+            targets = self._targets(vote_seq, twins)
             if len(targets) == 1:
                 return targets.pop()
         return frozenset()

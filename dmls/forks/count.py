@@ -111,6 +111,11 @@ class Count:
         """Return those devices of some users that made a node or voted."""
         return (device for user in users for device in self._ballots.get(user, ()))
 
+    def is_equivocal(self, device: Device, vote_seq: int) -> bool:
+        """Tell whether a device has used a vote_seq for two votes."""
+        ballots = self._ballots.get(device.user_id, Map()).get(device, NO_BALLOTS)
+        return ballots.is_equivocal(vote_seq, self.graph.twins)
+
     def last_seq(self, device: Device) -> int:
         """Return the greatest vote_seq of a device in any node or vote that was ever added; -1 for none."""
         return self._ballots.get(device.user_id, Map()).get(device, NO_BALLOTS).last_seq

@@ -172,6 +172,10 @@ class Tally:
         """What the vote of each device is for, of all devices that have one that counts."""
         return self._count.votes
 
+    def is_equivocal(self, device: Device, vote_seq: int) -> bool:
+        """Tell whether a device has used a vote_seq for two votes, of which therefore none counts."""
+        return self._count.is_equivocal(device, vote_seq)
+
     def last_seq(self, device: Device) -> int:
         """Return the greatest vote_seq of a device in any node or vote that was ever added; -1 for none."""
         return self._count.last_seq(device)
