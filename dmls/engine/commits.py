@@ -84,6 +84,7 @@ def receive_genesis(draft: Draft, event: RoomEvent, body: GenesisBody) -> EventR
         # Whoever relays the bytes under another name must not change what is known of the genuine event.
         check_author(event.sender, draft.state.entries[ref].node.author)
         correct_node(draft, ref, facts_of(event))
+        refresh_head(draft)
         return EventResult(IngestOutcome.PROCESSED, EventKind.GENESIS, ref)
     group_info = decode(MLSMessage, encoded).body
     if not isinstance(group_info, GroupInfo):

@@ -120,12 +120,23 @@ def test_what_was_sent_under_spent_joins_only_is_spent_also_after_a_restart() ->
     assert again.state.head == entry.node.commit_ref
 
 
+def test_a_genesis_that_comes_again_under_a_join_that_is_not_spent_is_the_head_at_once() -> None:
+    engine = observer()
+    spent = with_spent_join(engine)
+    (genesis,) = events_of("$genesis-1")
+    take_in(engine, replace(genesis, event_id=EventId("$copy"), auth_events=(spent,)))
+    assert engine.state.head is None
+    take_in(engine, genesis)
+    assert engine.state.head is not None
+
+
 # Everything at once
 
 
 def random_votes(rng: random.Random, room: WorkedFork, spent: EventId) -> list[RoomEvent]:
     """Votes of all devices for nodes they are in: several with one number, under spent joins, twice, by the wrong sender."""
-    entries = list(room.homes[ServerName("one.example")].engine.state.entries.values())
+    state = room.homes[ServerName("one.example")].engine.state
+    entries = [entry for _, entry in sorted(state.entries.items())]
     events: list[RoomEvent] = []
     for number in range(rng.randint(2, 20)):
         entry = rng.choice(entries)
