@@ -25,7 +25,7 @@ from dmls.engine.judging import (
     read_group_info,
     transition_devices,
 )
-from dmls.engine.nodes import add_node, refresh_head
+from dmls.engine.nodes import add_node, mark_removals, refresh_head
 from dmls.engine.profile import check_commit_profile, check_group_profile
 from dmls.engine.records import put_meta, put_node, put_outcome
 from dmls.engine.sources import facts_of, is_spent
@@ -156,8 +156,9 @@ def join_up(draft: Draft, parent: NodeEntry) -> None:
             draft.update(entries=draft.state.entries.set(child, judged))
             put_node(draft, judged)
     if waiting:
-        graph = EpochGraph.build(entry.node for entry in draft.state.entries.values())
-        draft.update(tally=draft.state.tally.with_graph(graph))
+        after = EpochGraph.build(entry.node for entry in draft.state.entries.values())
+        draft.update(tally=draft.state.tally.with_graph(after))
+        mark_removals(draft, {*graph.removals(), *after.removals()})
 
 
 def _judge(parent: NodeEntry, entry: NodeEntry) -> NodeEntry:

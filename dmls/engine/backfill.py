@@ -22,7 +22,7 @@ from dmls.ids import CommitRef, EventId
 from dmls.matrix.blobs import blob_pointers
 from dmls.matrix.bodies import BlobPointer, parse_body
 
-__all__ = ["anchors", "ask_for_missing", "drop_stale", "forget_asked", "next_ask_ms", "park", "take_out", "want_history"]
+__all__ = ["anchors", "ask_for_missing", "drop_stale", "next_ask_ms", "park", "settle_asked", "take_out", "want_history"]
 
 PARKED_FOR_MS: Final = 7 * 86_400_000
 ASK_AGAIN_MS: Final = 10_000
@@ -60,11 +60,16 @@ def take_out(draft: Draft, key: bytes) -> ParkedEvent | None:
     return parked
 
 
-def forget_asked(draft: Draft, name: bytes) -> None:
-    """Ask no more for what has come."""
-    asked = draft.state.parking.asked
-    if name in asked:
-        _note(draft, asked=asked.delete(name))
+def settle_asked(draft: Draft, name: bytes, before: Asked | None) -> None:
+    """Ask no more for what has come; where it was not enough, go on as `before`: what has come once may be wanted again."""
+    parking = draft.state.parking
+    if before is None or name not in parking.asked:
+        return
+    if parking.waiting_for(name):
+        _note(draft, asked=parking.asked.set(name, before))
+        put_asked(draft, name, before)
+    else:
+        _note(draft, asked=parking.asked.delete(name))
         delete_asked(draft, name)
 
 

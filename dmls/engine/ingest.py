@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dmls.engine.anchors import has_witness, may_anchor, take_anchor
-from dmls.engine.backfill import forget_asked, park, take_out
+from dmls.engine.backfill import park, settle_asked, take_out
 from dmls.engine.commits import enter_by_commit_event, enter_by_welcome, receive_commit, receive_genesis
 from dmls.engine.effects import DecryptOutcome, EventKind, EventResult, IngestOutcome
 from dmls.engine.inputs import ToDeviceReceived
@@ -223,13 +223,14 @@ def unpark(draft: Draft) -> list[tuple[str, EventResult]]:
     results: list[tuple[str, EventResult]] = []
     while draft.ready:
         arrived = draft.ready.pop()
+        asked = draft.state.parking.asked.get(arrived)
         for key in draft.state.parking.waiting_for(arrived):
             parked = take_out(draft, key)
             if parked is not None:
                 result = _take_in(draft, key, parked)
                 if result.outcome != IngestOutcome.PARKED:
                     results.append((parked.event.event_id, result))
-        forget_asked(draft, arrived)
+        settle_asked(draft, arrived, asked)
     return results
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -37,7 +38,11 @@ class Newcomer:
     records: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     asked: list[BackfillWanted | BlobWanted] = field(default_factory=list)
     sent: list[OutboxItem] = field(default_factory=list)
+    given: list[bytes] = field(default_factory=list)
+    """Blobs that were given before."""
     fetched: list[EventId] = field(default_factory=list)
+    waiting: deque[Input] = field(default_factory=deque)
+    """Answers on their way."""
     wake_at_ms: int | None = None
     random: Callable[[int], bytes] = field(default_factory=lambda: random.Random(1).randbytes)
 
@@ -58,11 +63,15 @@ class Newcomer:
     def step(self, happened: Input) -> Effects:
         """Let something happen, and answer what is asked for."""
         effects = self._step(happened)
-        if not isinstance(happened, Tick):
-            effects = self._step(Tick())
-            while effects.outbox:
-                effects = self._step(Tick())
+        self._settle()
+        while self.waiting:
+            self._step(self.waiting.popleft())
+            self._settle()
         return effects
+
+    def _settle(self) -> None:
+        while self._step(Tick()).outbox:
+            pass
 
     def _step(self, happened: Input) -> Effects:
         effects = self.engine.step(happened, self.now, self.random)
@@ -92,14 +101,16 @@ class Newcomer:
             return
         if isinstance(item, BlobWanted):
             if item.sha256 in self.blobs:
-                self.step(BlobProvided(self.blobs[item.sha256]))
+                data = self.blobs[item.sha256]
+                self.waiting.append(BlobProvided(data, tuple(self.given)))
+                self.given.append(data)
             return
         by_ref = {ref_of_event(event): event for event in self.timeline.values()}
         found = [self.timeline[name] for name in item.event_ids if name in self.timeline]
         found += [by_ref[ref] for ref in item.commit_refs if ref in by_ref]
         for event in {event.event_id: event for event in found}.values():
             self.fetched.append(event.event_id)
-            self.step(EventReceived(event))
+            self.waiting.append(EventReceived(event))
 
     def see(self, *events: RoomEvent) -> None:
         """Let events come of themselves."""
@@ -110,5 +121,5 @@ class Newcomer:
         """Let time pass, waking the engine when it wants to be."""
         while self.wake_at_ms is not None and self.wake_at_ms <= until_ms:
             self.now = max(self.now + 1, self.wake_at_ms)
-            self._step(Tick())
+            self.step(Tick())
         self.now = until_ms
