@@ -18,6 +18,7 @@ __all__ = [
     "MEMBER_SINCE",
     "META",
     "PENDING_VOTE",
+    "REFUSAL",
     "SENT",
     "TIMES",
     "VOTE_FLOOR",
@@ -32,6 +33,7 @@ __all__ = [
     "OutcomeRecord",
     "ParkedRecord",
     "PlaintextRecord",
+    "RefusalRecord",
     "SentRecord",
     "SourceRecord",
     "TimesRecord",
@@ -64,6 +66,8 @@ DEBT = b"debt:"
 """Prefix of the keys of since when own devices have owed fresh keys; the device follows."""
 SENT = b"sent:"
 """Prefix of the keys of how many messages own devices have sent under their keys; the device follows."""
+REFUSAL = b"refusal:"
+"""Prefix of the keys of what the homeserver has refused; the user follows."""
 PENDING_VOTE = b"pending_vote:"
 """Prefix of the keys of votes on their way; the device follows."""
 ASKED = b"asked:"
@@ -118,6 +122,14 @@ class TimesRecord:
     last_join_ms: uint64
     join_failures: uint32
     is_crowded: uint8
+
+
+@struct
+class RefusalRecord:
+    """How often in a row a user's nodes were refused, and when last."""
+
+    times: uint32
+    at_ms: uint64
 
 
 @struct

@@ -19,6 +19,7 @@ from dmls.engine.formats import (
     MEMBER_SINCE,
     META,
     PENDING_VOTE,
+    REFUSAL,
     SENT,
     TIMES,
     VOTE_FLOOR,
@@ -31,6 +32,7 @@ from dmls.engine.formats import (
     OutcomeRecord,
     ParkedRecord,
     PlaintextRecord,
+    RefusalRecord,
     SentRecord,
     TimesRecord,
     VoteRecord,
@@ -42,7 +44,7 @@ from dmls.engine.formats import (
 )
 from dmls.engine.parking import Asked, Missing, ParkedEvent, Parking
 from dmls.engine.profile import rule_of
-from dmls.engine.state import Anchor, HeldEpoch, NodeEntry, Plaintext, RoomState, TrackedVote
+from dmls.engine.state import Anchor, HeldEpoch, NodeEntry, Plaintext, Refusal, RoomState, TrackedVote
 from dmls.errors import CodecError
 from dmls.forks.graph import Device, EpochGraph, Node, Vote
 from dmls.forks.reconcile import DeviceList
@@ -94,6 +96,7 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
         pending_votes=Map(pending),
         claims=_device_times(room, CLAIM),
         debts=_device_times(room, DEBT),
+        refusals=Map({UserId(key.decode()): _load_refusal(value) for key, value in _with_prefix(room, REFUSAL)}),
         sent=Map({read_device(key): _load_sent(value) for key, value in _with_prefix(room, SENT)}),
         vote_floors=_device_times(room, VOTE_FLOOR),
         list_requests=_user_times(room, LIST_REQUEST),
@@ -153,6 +156,11 @@ def _device_times(room: Mapping[bytes, bytes], prefix: bytes) -> Map[Device, int
 
 def _user_times(room: Mapping[bytes, bytes], prefix: bytes) -> Map[UserId, int]:
     return Map({UserId(key.decode()): decode_time(value) for key, value in _with_prefix(room, prefix)})
+
+
+def _load_refusal(data: bytes) -> Refusal:
+    record = decode(RefusalRecord, data)
+    return Refusal(record.times, record.at_ms)
 
 
 def _load_sent(data: bytes) -> tuple[CommitRef, int]:

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice
 from dmls.engine.nodes import find_leaf
+from dmls.engine.refusals import free_at_ms
 from dmls.engine.state import HeldEpoch, NodeEntry, RoomState
 from dmls.engine.survey import Committer, Survey, survey
 from dmls.engine.voting import needs_new_key
@@ -69,41 +70,56 @@ def _due_ms(state: RoomState, seen: Survey, now_ms: int) -> int | None:
     if not seen.is_dirty or not seen.committers:
         return None
     due = (state.dirty_since_ms or now_ms) + seen.delay_ms
-    return due if seen.removals or seen.additions or seen.rejects else max(due, state.last_merge_ms + MERGE_PAUSE_MS)
+    if not (seen.removals or seen.additions or seen.rejects):
+        due = max(due, state.last_merge_ms + MERGE_PAUSE_MS)
+    return max(due, seen.free_ms)
 
 
 def join_due_ms(state: RoomState, plan: Plan, now_ms: int) -> tuple[OwnDevice, int] | None:
     """Return an own device that is to join by external commit, and when; None where a regular commit or nobody is due."""
+    found = _find_joiner(state, plan, now_ms)
+    if found is None:
+        return None
+    device, at_ms = found
+    return state.agent.devices[device], max(at_ms, free_at_ms(state, device.user_id))
+
+
+def _find_joiner(state: RoomState, plan: Plan, now_ms: int) -> tuple[Device, int] | None:
     seen = plan.survey
     if seen.shut_out:
         device = seen.shut_out[0]
         is_barred = plan.held is not None and find_leaf(plan.entry.group.tree, device) in plan.held.state.own_leaves
         since = state.locked_out_since_ms or now_ms
-        return state.agent.devices[device], 0 if is_barred else since + WELCOME_PATIENCE_MS
+        return device, 0 if is_barred else since + WELCOME_PATIENCE_MS
     if plan.held is not None and seen.committers:
         return None
     going = {removal.leaf.device for removal in seen.removals if removal.reason is not RemovalReason.NOT_LISTED}
-    own = sorted(
+    own = [
         device
         for device in state.agent.devices
         if device in seen.desired and device not in going and not needs_new_key(state, device)
-    )
-    if not own:
+    ]
+    if not own or any(device in seen.situation.devices for device in own):
         return None
-    if any(device in seen.situation.devices for device in own):
-        return None
+    # Whoever was refused goes after the others.
+    own.sort(key=lambda device: (max(free_at_ms(state, device.user_id), now_ms), device))
+    return own[0], _join_turn_ms(state, plan, own[0])
+
+
+def _join_turn_ms(state: RoomState, plan: Plan, device: Device) -> int:
+    """Return when an own device without a leaf joins the head."""
+    seen = plan.survey
     if state.agent.is_service:
-        return state.agent.devices[own[0]], 0
+        return 0
     server = state.agent.server_name
     if server in seen.able:
-        return state.agent.devices[own[0]], state.head_since_ms + WELCOME_PATIENCE_MS
+        return state.head_since_ms + WELCOME_PATIENCE_MS
     rivals = sorted(
-        (device for device in seen.desired if device.server == server),
-        key=lambda device: sha256(plan.head + device.signature_key).digest(),
+        (rival for rival in seen.desired if rival.server == server),
+        key=lambda rival: sha256(plan.head + rival.signature_key).digest(),
     )
-    rank = rivals.index(own[0])
-    delay = commit_delay_ms(plan.head, server, (server,), is_responsible=True, position=rank)
-    return state.agent.devices[own[0]], state.head_since_ms + delay if delay else 0
+    delay = commit_delay_ms(plan.head, server, (server,), is_responsible=True, position=rivals.index(device))
+    return state.head_since_ms + delay if delay else 0
 
 
 def can_found(state: RoomState, now_ms: int, *, wants_to_send: bool) -> OwnDevice | None:
@@ -111,7 +127,8 @@ def can_found(state: RoomState, now_ms: int, *, wants_to_send: bool) -> OwnDevic
     membership = state.membership
     creator = membership.facts.create_sender
     seen = survey(state, now_ms)
-    own = sorted(device for device in state.agent.devices if device in seen.desired)
+    free = (device for device in state.agent.devices if free_at_ms(state, device.user_id) <= now_ms)
+    own = sorted(device for device in free if device in seen.desired)
     of_creator = [device for device in own if device.user_id == creator]
     if of_creator and (state.agent.is_service or wants_to_send):
         return state.agent.devices[of_creator[0]]

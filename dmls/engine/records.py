@@ -14,6 +14,7 @@ from dmls.engine.formats import (
     MEMBER_SINCE,
     META,
     PENDING_VOTE,
+    REFUSAL,
     SENT,
     TIMES,
     VOTE_FLOOR,
@@ -27,6 +28,7 @@ from dmls.engine.formats import (
     OutcomeRecord,
     ParkedRecord,
     PlaintextRecord,
+    RefusalRecord,
     SentRecord,
     TimesRecord,
     VoteRecord,
@@ -37,7 +39,7 @@ from dmls.engine.formats import (
     write_device,
 )
 from dmls.engine.parking import Asked, ParkedEvent
-from dmls.engine.state import Draft, HeldEpoch, NodeEntry, Plaintext, RoomState, TrackedVote
+from dmls.engine.state import Draft, HeldEpoch, NodeEntry, Plaintext, Refusal, RoomState, TrackedVote
 from dmls.forks.graph import Device
 from dmls.forks.reconcile import DeviceList
 from dmls.ids import CommitRef, UserId
@@ -65,6 +67,7 @@ __all__ = [
     "put_parked",
     "put_pending_vote",
     "put_plaintext",
+    "put_refusal",
     "put_sent",
     "put_times",
     "put_vote",
@@ -134,6 +137,12 @@ def put_debt(draft: Draft, device: Device, time_ms: int | None) -> None:
 def put_sent(draft: Draft, device: Device, ref: CommitRef, messages: int) -> None:
     """Write how many messages an own device has sent under the keys that a node brought."""
     draft.put(Table.ROOM, SENT + write_device(device), encode(SentRecord(ref, messages)))
+
+
+def put_refusal(draft: Draft, user_id: UserId, refusal: Refusal | None) -> None:
+    """Write how often a user's nodes were refused, or remove it with None."""
+    record = None if refusal is None else encode(RefusalRecord(refusal.times, refusal.at_ms))
+    _put_or_delete(draft, REFUSAL + user_id.encode(), record)
 
 
 def put_pending_vote(draft: Draft, device: Device, ref: CommitRef) -> None:

@@ -28,8 +28,9 @@ from dmls.engine.inputs import (
 )
 from dmls.engine.loading import load_room
 from dmls.engine.messages import read_plaintext
-from dmls.engine.nodes import correct_node, drop_node, keep_vote, mark_removals, refresh_head
+from dmls.engine.nodes import correct_node, keep_vote, mark_removals, refresh_head
 from dmls.engine.records import put_key_package, put_list, put_member_since, put_meta, put_times
+from dmls.engine.refusals import note_acceptance, take_refusal
 from dmls.engine.sending import encrypt_event
 from dmls.engine.sources import EventFacts, auth_events_of, is_spent
 from dmls.engine.state import Draft, RoomState, TrackedVote
@@ -266,16 +267,13 @@ def _checked(suite: int, device: Device, encoded: bytes, now: int) -> KeyPackage
 
 
 def _answer(draft: Draft, answer: OutboxAnswered) -> None:
-    """Note an own node's event id; if its event was finally refused, forget the node and its epoch."""
+    """Note an own node's event id, or that its event was finally refused."""
     entry = draft.state.entries.get(answer.commit_ref)
     if entry is None:
         return
     if answer.event_id is not None:
         known = next((facts for facts in entry.events if facts.event_id == answer.event_id), None)
         correct_node(draft, answer.commit_ref, known or EventFacts(answer.event_id))
-    elif not entry.node.event_id and not draft.state.graph.children(answer.commit_ref):
-        if entry.node.is_external:
-            draft.update(join_failures=draft.state.join_failures + 1)
-        drop_node(draft, answer.commit_ref)
-        draft.notify(NoticeKind.COMMIT_REFUSED, answer.commit_ref)
-        refresh_head(draft)
+        note_acceptance(draft, entry.node.author.user_id)
+    else:
+        take_refusal(draft, answer.commit_ref)

@@ -13,7 +13,8 @@ from dmls.engine.messages import UNREAD_WINDOW_MS, keep_plaintext, message_key, 
 from dmls.engine.nodes import epoch_id
 from dmls.engine.planning import MERGE_PAUSE_MS, Plan, can_found, make_plan
 from dmls.engine.records import put_epoch, put_sent
-from dmls.engine.state import Draft, HeldEpoch, Plaintext
+from dmls.engine.refusals import free_at_ms
+from dmls.engine.state import Draft, HeldEpoch, Plaintext, RoomState
 from dmls.engine.survey import Committer
 from dmls.engine.upkeep import ask_for_key_packages
 from dmls.engine.voting import needs_new_key, sign_own_vote
@@ -50,9 +51,17 @@ def encrypt_event(draft: Draft, request: EncryptRequested) -> EncryptResult:
             return EncryptResult(EncryptOutcome.NO_SECRETS, retry_at_ms=draft.now_ms + RETRY_MS)
         is_inside = find_usable_leaf(draft.state, plan.head, own.device) is not None
         renews = _must_renew(draft, plan, own)
-        if not _must_commit(draft, plan, own, is_inside=is_inside) and not renews:
+        is_blocked = renews or _is_blocked(plan)
+        if not is_blocked and not _wants_commit(draft, plan, own, is_inside=is_inside):
             break
-        send_commit(draft, plan, _committer(plan, own), renews=renews)
+        committer = _committer(draft.state, plan, own, draft.now_ms, renews=renews)
+        free_ms = free_at_ms(draft.state, committer.own.device.user_id)
+        if free_ms > draft.now_ms:
+            # The homeserver refuses commits. Only what must not be deferred holds messages up.
+            if not is_blocked:
+                break
+            return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=max(free_ms, draft.now_ms + RETRY_MS))
+        send_commit(draft, plan, committer, renews=renews)
     plan = make_plan(draft.state, draft.now_ms)
     if plan is None or plan.held is None:
         return EncryptResult(EncryptOutcome.PENDING_COMMIT, retry_at_ms=draft.now_ms + RETRY_MS)
@@ -92,9 +101,15 @@ def _found_or_plan(draft: Draft) -> Plan | None:
     return make_plan(draft.state, draft.now_ms)
 
 
-def _committer(plan: Plan, own: OwnDevice) -> Committer:
-    """Return the sender's own leaf where it may commit, so that the commit is its vote; another own leaf otherwise."""
-    return plan.committer_of(own.device) or plan.survey.committers[0]
+def _committer(state: RoomState, plan: Plan, own: OwnDevice, now_ms: int, *, renews: bool) -> Committer:
+    """Return the sender's own leaf where it may commit, so that the commit is its vote; another own leaf otherwise.
+
+    To renew its keys it has to do it itself; else another own leaf does where the homeserver refuses the sender's commits.
+    """
+    own_leaf, renewal = plan.committer_of(own.device), plan.survey.renewal
+    if own_leaf is not None and (renews or free_at_ms(state, own.device.user_id) <= now_ms):
+        return own_leaf
+    return plan.survey.committers[0] if renewal is None else renewal[0]
 
 
 def _must_renew(draft: Draft, plan: Plan, own: OwnDevice) -> bool:
@@ -107,12 +122,14 @@ def _must_renew(draft: Draft, plan: Plan, own: OwnDevice) -> bool:
     return committer.is_debtor or (ref == committer.renewed_by and messages >= limit)
 
 
-def _must_commit(draft: Draft, plan: Plan, own: OwnDevice, *, is_inside: bool) -> bool:
-    committer = _committer(plan, own).leaf_index
-    if any(removal.leaf.leaf_index != committer for removal in plan.survey.removals):
-        return True
-    if plan.survey.rejects or (plan.held is not None and not plan.held.state.secrets.sender_data_secret):
-        return True
+def _is_blocked(plan: Plan) -> bool:
+    """Tell whether a commit must come before any message: a removal is never deferred."""
+    is_unreadable = plan.held is not None and not plan.held.state.secrets.sender_data_secret
+    return bool(plan.survey.removals or plan.survey.rejects) or is_unreadable
+
+
+def _wants_commit(draft: Draft, plan: Plan, own: OwnDevice, *, is_inside: bool) -> bool:
+    """Tell whether a commit should come before the message, although it could wait."""
     if not is_inside and own.device in plan.survey.additions:
         return True
     ask_for_key_packages(draft, plan.survey.additions)

@@ -41,7 +41,7 @@ from dmls.mls.group.leaf import KeyPackageBundle
 from dmls.mls.group.state import GroupState
 from dmls.mls.messages.key_package import KeyPackage
 
-__all__ = ["Anchor", "Draft", "HeldEpoch", "Memo", "NodeEntry", "Plaintext", "RoomState", "TrackedVote"]
+__all__ = ["Anchor", "Draft", "HeldEpoch", "Memo", "NodeEntry", "Plaintext", "Refusal", "RoomState", "TrackedVote"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,14 @@ class Plaintext:
     readers: frozenset[Device]
     waiting: frozenset[Device]
     delete_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How often in a row the homeserver has finally refused a user's nodes, and when last."""
+
+    times: int
+    at_ms: int
 
 
 class Memo:
@@ -173,6 +181,8 @@ class RoomState:
     """Since when own devices have owed the head a commit with fresh keys, in milliseconds."""
     sent: Map[Device, tuple[CommitRef, int]] = Map()
     """The node that brought an own device's keys, and how many messages it has sent under them."""
+    refusals: Map[UserId, Refusal] = Map()
+    """Own users whose last node was finally refused."""
     pending_votes: Map[Device, CommitRef] = Map()
     """Votes on their way: the vote counts when its event comes back."""
     seen_at_ms: Map[Device, int] = Map()

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice, device_of
 from dmls.engine.leaves import find_usable_leaf, is_barred
+from dmls.engine.refusals import free_at_ms
 from dmls.engine.standing import DEEP_SWITCH_MS, pending_rejects
 from dmls.engine.state import NodeEntry, RoomState
 from dmls.engine.voting import needs_new_key
@@ -80,7 +81,9 @@ class Survey:
     committers: tuple[Committer, ...]
     """Own leaves that may commit, lowest first: held, their user joined, and not about to go."""
     renewal: tuple[Committer, int] | None
-    """Whose keys are to be renewed first, and when; None where there is no committer."""
+    """Who makes the next commit, since their keys are to be renewed first, and when; None where there is no committer."""
+    free_ms: int
+    """From when on the homeserver may be expected to take a commit of that one."""
     shut_out: tuple[Device, ...]
     """Own devices that are members and have no leaf they can use: what they miss they get by joining again, the first first."""
     able: frozenset[ServerName]
@@ -134,6 +137,7 @@ def _parts(state: RoomState) -> tuple[object, ...]:
         state.member_since_ms,
         state.agent,
         state.debts,
+        state.refusals,
         state.head_since_ms,
         state.ring,
     )
@@ -152,8 +156,11 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
         additions, side_heads, merge = (), (), False
     committers = _committers(state, entry, situation, removals)
     desired = desired_devices(situation)
+    renewal = _first_renewal(state, situation, committers)
     able = able_servers(situation)
-    changes_ms = [] if entry is None else [at_ms for at_ms in (next_judgement_ms(situation), may_add_ms) if at_ms is not None]
+    changes_ms = [free_at_ms(state, user) for user in state.refusals]
+    if entry is not None:
+        changes_ms += [at_ms for at_ms in (next_judgement_ms(situation), may_add_ms) if at_ms is not None]
     return Survey(
         situation,
         desired,
@@ -164,12 +171,13 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
         merge,
         pending_rejects(state),
         committers,
-        _first_renewal(state, situation, committers),
+        renewal,
+        0 if renewal is None else free_at_ms(state, renewal[0].own.device.user_id),
         _shut_out(state, situation, desired, removals),
         able,
         _delay_ms(state, situation, removals, additions, committers, able) if committers else 0,
         lists_wanted(situation),
-        min(changes_ms, default=None),
+        min((at_ms for at_ms in changes_ms if at_ms > now_ms), default=None),
     )
 
 
@@ -272,7 +280,13 @@ def _first_renewal(state: RoomState, situation: Situation, committers: tuple[Com
         return min(at_ms, debt_due_ms(rules, device, head, owed_since, since, members))
 
     dated = [(committer, due_ms(committer)) for committer in committers]
-    return min(dated, key=lambda item: (item[1], item[0].leaf_index), default=None)
+
+    # Whoever was refused goes after the others.
+    def place(item: tuple[Committer, int]) -> tuple[int, int, int]:
+        committer, at_ms = item
+        return max(free_at_ms(state, committer.own.device.user_id), situation.now_ms), at_ms, committer.leaf_index
+
+    return min(dated, key=place, default=None)
 
 
 def _is_barred(state: RoomState, device: Device) -> bool:

@@ -107,7 +107,7 @@ def _ask_for_lists(draft: Draft) -> None:
 def _commit_if_due(draft: Draft, plan: Plan) -> bool:
     """Commit what is due; whose keys are oldest does it, so that one commit pays for everything."""
     seen = plan.survey
-    if seen.renewal is None:
+    if seen.renewal is None or seen.free_ms > draft.now_ms:
         return False
     committer, renewal_ms = seen.renewal
     renews = renewal_ms <= draft.now_ms
@@ -285,7 +285,7 @@ def next_wake_ms(draft: Draft) -> int | None:
         if plan.due_ms is not None:
             times.append(_commit_wake_ms(draft, plan))
         if seen.renewal is not None:
-            times.append(max(seen.renewal[1], now_ms + 1))
+            times.append(max(seen.renewal[1], seen.free_ms, now_ms + 1))
         join_ms = next_join_ms(state, plan, now_ms)
         if join_ms is not None:
             times.append(max(join_ms, now_ms + 1))

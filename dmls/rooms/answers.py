@@ -100,16 +100,18 @@ class Answers:
         return None
 
     def _refuse(self, refused: StoredItem) -> None:
-        """Forget a node whose event was finally refused, with all that was made of it and cannot be sent any more."""
-        gone = {refused.seq: refused}
+        """Let a room know that an event was finally refused; if it forgets the node, what rests on it is not sent either."""
+        action = refused.action
+        if not isinstance(action, EventToSend) or not action.commit_ref:
+            return
+        self.session.step(refused.room_id, OutboxAnswered(action.commit_ref, None))
+        if action.commit_ref in self.session.state(refused.room_id).graph:
+            return
+        gone = {refused.seq}
         for item in self.session.env.store.read(lambda conn: load_pending(conn, refused.room_id)):
-            if gone.keys() & set(item.depends_on):
-                gone[item.seq] = item
+            if gone & set(item.depends_on):
+                gone.add(item.seq)
                 self._withdrawn[item.seq] = None
-        # The last one first: a node that has children is not forgotten.
-        for item in reversed(gone.values()):
-            if isinstance(item.action, EventToSend) and item.action.commit_ref:
-                self.session.step(item.room_id, OutboxAnswered(item.action.commit_ref, None))
 
     def _store(self, conn: Connection, answer: Answer) -> AnswerResult:
         try:
