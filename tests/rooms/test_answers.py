@@ -83,7 +83,10 @@ def test_a_refused_node_takes_its_descendants_with_it(world: World) -> None:
     gone = {item.action.commit_ref for item in before}  # type: ignore[union-attr]
     assert gone.isdisjoint(state.entries)
     assert gone.isdisjoint(state.epochs)
-    # What they were for is done anew on the head that everybody knows.
+    # What they were for is done anew on the head that everybody knows, after a second.
+    assert nodes(home) == []
+    world.clock.now_ms += 1_000
+    home.keeper.wake(ROOM)
     after = nodes(home)
     assert len(after) == 1
     assert state.graph.parent(after[0].action.commit_ref) == head  # type: ignore[union-attr]
