@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from dmls.engine.effects import EventToSend, NoticeKind
+from dmls.engine.effects import EventToSend, NoticeKind, OutboxItem
 from dmls.engine.inputs import OutboxAnswered
 from dmls.engine.refusals import free_at_ms
 from dmls.ids import CommitRef, DeviceId, ServerName, UserId
 from dmls.simulation.driver import Driver
+from dmls.simulation.room_graph import GraphEvent
 from dmls.simulation.schedule import LogIn
 from tests.support.small_rooms import MINUTE_MS, SmallRoom
 
@@ -23,17 +24,16 @@ class Forbidding(SmallRoom):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.refused_at_ms: list[int] = []
-        send = self.requests._send_event
+        send = self.requests.send_event
 
-        def send_or_refuse(driver: Driver, item: EventToSend) -> None:
-            if item.commit_ref and item.sender in self.forbidden:
-                if item.sender == A:
-                    self.refused_at_ms.append(self.agenda.now_ms)
-                driver.tell(OutboxAnswered(item.commit_ref, None))
-            else:
-                send(driver, item)
+        def send_or_refuse(driver: Driver, item: EventToSend) -> GraphEvent | None:
+            if not item.commit_ref or item.sender not in self.forbidden:
+                return send(driver, item)
+            if item.sender == A:
+                self.refused_at_ms.append(self.agenda.now_ms)
+            return None
 
-        self.requests._send_event = send_or_refuse  # type: ignore[method-assign]
+        self.requests.send_event = send_or_refuse  # type: ignore[method-assign]
 
 
 def notices(driver: Driver) -> list[str]:
@@ -106,17 +106,17 @@ def refused_chain(seed: int) -> tuple[Forbidding, Driver, list[CommitRef]]:
     """A service that has made two nodes, one on the other, of which it does not know yet that none is sent."""
     room = Forbidding("a:s1", "b:s2", seed=seed)
     driver = room.services[ServerName("s1")]
-    held: list[EventToSend] = []
+    held: list[OutboxItem] = []
 
-    def hold(driver: Driver, item: EventToSend) -> None:
-        if driver.server == "s1":
-            held.append(item)
+    def hold(item: OutboxItem, event_id: object) -> None:
+        held.append(item)
 
-    room.requests._send_event = hold  # type: ignore[method-assign]
+    driver.answer = hold  # type: ignore[method-assign]
+    room.forbidden = {A, B}
     for device_id in ("E", "F"):
         room.do(LogIn(A, DeviceId(device_id), hosted=True))
         room.rest(MINUTE_MS)
-    refs = [item.commit_ref for item in held if item.commit_ref]
+    refs = [item.commit_ref for item in held if isinstance(item, EventToSend)]
     assert len(refs) == 2
     assert driver.state.graph.parent(refs[1]) == refs[0]
     return room, driver, refs

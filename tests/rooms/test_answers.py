@@ -89,7 +89,7 @@ def test_a_refused_node_takes_its_descendants_with_it(world: World) -> None:
     home.keeper.wake(ROOM)
     after = nodes(home)
     assert len(after) == 1
-    assert state.graph.parent(after[0].action.commit_ref) == head  # type: ignore[union-attr]
+    assert home.state().graph.parent(after[0].action.commit_ref) == head  # type: ignore[union-attr]
     assert home.acknowledge(before[1].seq, EventId("$late")) == "conflict"
     home.restart()
     assert gone.isdisjoint(home.state().entries)
