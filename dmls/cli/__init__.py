@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "inspect": "dmls.cli.inspect",
     "room": "dmls.cli.room",
     "simulate": "dmls.cli.simulate",
+    "games": "dmls.cli.games",
 }
 """Module of each command, in the order in which help lists them."""
 

@@ -40,6 +40,11 @@ class Homeserver:
     def __contains__(self, event_id: object) -> bool:
         return event_id in self.events
 
+    @property
+    def extremities(self) -> tuple[EventId, ...]:
+        """The newest events, sorted: what the next one follows."""
+        return tuple(sorted(self._extremities))
+
     def membership(self, user: UserId) -> Membership | None:
         """Return a user's membership in the resolved state."""
         return self.graph.membership(self.state, user)
@@ -60,7 +65,7 @@ class Homeserver:
         auth = self.graph.auth_events(self.state, sender, user)
         event_id = self._next_id()
         member = MemberEvent(event_id, user, sender, membership, auth)
-        return self._make(GraphEvent(event_id, sender, ts_ms, tuple(sorted(self._extremities)), member.auth_events, member))
+        return self._make(GraphEvent(event_id, sender, ts_ms, self.extremities, member.auth_events, member))
 
     def send_encrypted(self, sender: UserId, content: Mapping[str, Any], ts_ms: int) -> GraphEvent | None:
         """Make an encrypted event; None if the sender is not in the room."""
@@ -68,7 +73,7 @@ class Homeserver:
             return None
         auth = self.graph.auth_events(self.state, sender)
         event_id = self._next_id()
-        return self._make(GraphEvent(event_id, sender, ts_ms, tuple(sorted(self._extremities)), auth, content=content))
+        return self._make(GraphEvent(event_id, sender, ts_ms, self.extremities, auth, content=content))
 
     def _next_id(self) -> EventId:
         self._made += 1

@@ -62,6 +62,9 @@ class RoomGraph:
     def __contains__(self, event_id: object) -> bool:
         return event_id in self._events
 
+    def __iter__(self) -> Iterator[EventId]:
+        return iter(self._events)
+
     def add(self, event: GraphEvent) -> None:
         """Add an event whose predecessors are here and that is allowed where it stands."""
         place = len(self._place)

@@ -14,7 +14,7 @@ from dmls.simulation.oracle import check_convergence, check_messages, count_comm
 from dmls.simulation.schedule import make_schedule
 from dmls.simulation.world import SentMessage, World
 
-__all__ = ["Outcome", "run_seed"]
+__all__ = ["Outcome", "greet", "run_seed"]
 
 _REST_MS: Final = 20 * 60_000
 """How long everybody has, after all is whole, to come to one head."""
@@ -44,7 +44,7 @@ def run_seed(seed: int, suite: CipherSuite, log: Callable[[int, str], None] | No
     try:
         world.play()
         world.rest(_REST_MS)
-        greetings = _greet(world)
+        greetings = greet(world)
         world.rest(_REST_MS)
         violations = list(world.violations)
         violations += check_convergence(world)
@@ -76,7 +76,8 @@ def _silent(_now_ms: int, _line: str) -> None:
     pass
 
 
-def _greet(world: World) -> list[SentMessage]:
+def greet(world: World) -> list[SentMessage]:
+    """Have every device of the room send a message, one after the other."""
     greetings = []
     present = present_servers(world)
     for name in sorted(present):

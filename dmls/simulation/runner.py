@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import partial
+from typing import TypeVar
 
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
+from dmls.simulation.games import GameOutcome, play_game
 from dmls.simulation.run import Outcome, run_seed
 from dmls.simulation.symbolic import use_symbolic_suite
 
-__all__ = ["Crypto", "run_seeds", "suite_for"]
+__all__ = ["Crypto", "play_games", "run_seeds", "suite_for"]
+
+T = TypeVar("T")
 
 _CHUNK = 8
 _REAL_SUITE = 1
@@ -31,12 +35,24 @@ def suite_for(crypto: Crypto) -> CipherSuite:
 
 def run_seeds(seeds: range, crypto: Crypto, jobs: int) -> Iterator[Outcome]:
     """Play the rooms of some seeds in `jobs` processes; outcomes come as they are ready."""
-    work = partial(_run, crypto=crypto)
+    yield from _work(partial(_run, crypto=crypto), seeds, jobs)
+
+
+def play_games(seeds: range, crypto: Crypto, jobs: int) -> Iterator[GameOutcome]:
+    """Play the games of some seeds in `jobs` processes; outcomes come as they are ready."""
+    yield from _work(partial(_play, crypto=crypto), seeds, jobs)
+
+
+def _work(work: Callable[[int], T], seeds: range, jobs: int) -> Iterator[T]:
     if jobs == 1:
         yield from map(work, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         yield from pool.imap_unordered(work, seeds, _CHUNK)
+
+
+def _play(seed: int, crypto: Crypto) -> GameOutcome:
+    return play_game(seed, suite_for(crypto))
 
 
 def _run(seed: int, crypto: Crypto) -> Outcome:

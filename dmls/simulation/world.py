@@ -114,8 +114,12 @@ class World:
         for gap_ms, act in self.schedule.acts:
             self.agenda.run(self.agenda.now_ms + gap_ms)
             self.log(self.agenda.now_ms, str(act))
-            self._do(act)
+            self.do(act)
         self.agenda.run(self.agenda.now_ms + self.rng.choice((0, 1_000, 30_000)))
+        self.end()
+
+    def end(self) -> None:
+        """Let everything be whole again, and nothing crash any more."""
         self.network.heal()
         self.log(self.agenda.now_ms, "the schedule is over, all links are whole")
         self._is_quiet = True
@@ -124,7 +128,8 @@ class World:
         """Let time pass with nothing scheduled."""
         self.agenda.run(self.agenda.now_ms + duration_ms)
 
-    def _do(self, act: Act) -> None:
+    def do(self, act: Act) -> None:
+        """Let one thing happen now."""
         match act:
             case Change():
                 self._change(act)

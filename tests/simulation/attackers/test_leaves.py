@@ -1,0 +1,45 @@
+"""Leaves that are not what they claim to be never receive a message."""
+
+from __future__ import annotations
+
+from dmls.simulation.attacked import VILLAIN
+from dmls.simulation.attackers.leaves import add_ghosts, join_as_others, join_with_minted_devices
+from tests.support.siege import ALICE, BOB, CAROL, Siege
+
+
+def test_ghosts_of_other_users_are_removed_before_anybody_sends() -> None:
+    siege = Siege()
+    head = siege.head()
+    (event,) = siege.attack(add_ghosts, rest_ms=500)
+    result = siege.result(siege.bob, event)
+    # The commit is valid, and the ghosts were members: nobody judges a commit by a device list.
+    assert result is not None
+    assert result.commit_ref in siege.bob.state.entries
+    ghosts = siege.bob.state.graph.node(result.commit_ref).adds
+    assert {ghost.user_id for ghost in ghosts} == {ALICE, BOB, CAROL, "@nobody:nowhere"}
+    message = siege.say(CAROL)
+    assert message.event_id is not None
+    assert message.readers == set(siege.room.directory.own)
+    assert siege.bob.state.graph.is_ancestor(head, siege.head())
+    assert not siege.members() & set(ghosts)
+    assert not siege.heal()
+
+
+def test_a_join_in_anothers_name_is_refused() -> None:
+    siege = Siege()
+    members, head = siege.members(), siege.head()
+    for event in siege.attack(join_as_others):
+        result = siege.result(siege.alice, event)
+        assert result is not None
+        assert result.outcome == "rejected"
+        assert "sender" in result.message
+    assert (siege.members(), siege.head()) == (members, head)
+
+
+def test_devices_of_ones_own_that_no_list_names_go_again() -> None:
+    siege = Siege()
+    siege.attack(join_with_minted_devices, rest_ms=0)
+    message = siege.say(ALICE)
+    assert message.readers <= set(siege.room.directory.own)
+    assert not siege.heal()
+    assert {device.device_id for device in siege.members() if device.user_id == VILLAIN} == {"MALLORY"}
