@@ -17,6 +17,7 @@ from dmls.simulation.attackers.hoard import Hoard
 from dmls.simulation.attackers.setting import LyingHomeserver
 from dmls.simulation.directory import server_of
 from dmls.simulation.driver import Driver
+from dmls.simulation.memory import MemoryDriver
 from dmls.simulation.world import SentMessage, World
 
 __all__ = ["VILLAIN", "AttackedRoom", "check_attacker"]
@@ -124,7 +125,7 @@ class AttackedRoom(World):
         )
 
     def _look_after(self, driver: Driver) -> None:
-        if driver.server == server_of(self.villain) and driver.is_up:
+        if driver.server == server_of(self.villain) and isinstance(driver, MemoryDriver):
             self.hoard.take(driver.state, driver.bundles)
         super()._look_after(driver)
 
