@@ -193,7 +193,7 @@ class Hoard:
             kem_output = transition.applied.kem_output
             init = regular_init(state, opened.last_path_secret) if kem_output is None else external_init(state, kem_output)
             child = derive_child(state, transition.group, init, opened.commit_secret, (), frozenset())
-            check_confirmation(child.state, "CP-10")
+            check_confirmation(child.state, "")
         except DMLSError:
             return False
         self.add(ref, child.state, opened.private_keys)
