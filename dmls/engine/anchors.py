@@ -1,4 +1,4 @@
-"""Anchors: epochs that a newcomer takes over by their keyframes, without what lies above them (docs/protocol.md, Section 11).
+"""Anchors: epochs that a newcomer takes over by their keyframes, without what lies above them (docs/protocol.md, Section 13).
 
 Without its parent nobody can judge a commit. What can be checked is that its author stands for the whole epoch: the GroupInfo,
 which the author has signed, names the commit, and its context names the tree. That the epoch is one that others are in is shown

@@ -2,7 +2,7 @@
 
 What is asked for is what the parked events themselves do not bring: a parked commit's parent is asked for, not the commit.
 Whoever makes parents up is given that much traffic and no more. What lies above an anchor is asked for only where something does
-not reach the anchor (docs/protocol.md, Section 11).
+not reach the anchor (docs/protocol.md, Section 13).
 """
 
 from __future__ import annotations

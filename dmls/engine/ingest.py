@@ -235,7 +235,7 @@ def unpark(draft: Draft) -> list[tuple[str, EventResult]]:
 
 
 def try_anchors(draft: Draft) -> list[tuple[str, EventResult]]:
-    """Take over by their keyframes those commits that this step made ready for it (docs/protocol.md, Section 11).
+    """Take over by their keyframes those commits that this step made ready for it (docs/protocol.md, Section 13).
 
     Returns:
         Event id and result of each event that is not parked any more.
