@@ -47,10 +47,10 @@ def _without_failed(state: RoomState, head: CommitRef) -> tuple[CommitRef, tuple
     """Return the head without the failed commits that nobody but their authors votes for, and those."""
     left_out: list[CommitRef] = []
     candidate = head
-    while (failed := _blocking(state, candidate)) is not None and _is_alone(state, failed):
+    while (failed := _blocking(state, candidate)) is not None and state.tally.is_alone(failed):
         if len(left_out) == _MAX_SHUNNED:
             # Somebody makes such commits in heaps.
-            alone = [ref for ref in state.failed if ref in state.graph and _is_alone(state, ref)]
+            alone = [ref for ref in state.failed if ref in state.graph and state.tally.is_alone(ref)]
             candidate = state.tally.head(alone) or candidate
             break
         other = state.tally.head([*left_out, failed])
@@ -61,37 +61,33 @@ def _without_failed(state: RoomState, head: CommitRef) -> tuple[CommitRef, tuple
     return candidate, tuple(sorted(left_out))
 
 
-def _is_alone(state: RoomState, ref: CommitRef) -> bool:
-    return state.tally.supporters(ref) <= {state.graph.node(ref).author.user_id}
-
-
 def _blocking(state: RoomState, ref: CommitRef) -> CommitRef | None:
     """Return the failed commit that keeps this agent from an epoch: the first going up, before any epoch that is held."""
-    if not state.failed:
-        return None
-    for above in state.graph.path_up(ref):
-        if above in state.epochs:
-            return None
-        if above in state.failed:
-            return above
-    return None
+    graph = state.graph
+    failed = [above for above in state.failed if graph.is_ancestor(above, ref)]
+    last = max(failed, key=graph.depth, default=None)
+    is_nearer = last is not None and not any(graph.is_ancestor(last, held) for held in _held_above(state, ref))
+    return last if is_nearer else None
 
 
 def _is_deep(state: RoomState, ref: CommitRef) -> bool:
-    return not any(above in state.epochs for above in state.graph.path_up(ref))
+    return not _held_above(state, ref)
+
+
+def _held_above(state: RoomState, ref: CommitRef) -> list[CommitRef]:
+    return [held for held in state.epochs if state.graph.is_ancestor(held, ref)]
 
 
 def _own_branch(
     state: RoomState, old: CommitRef, candidate: CommitRef, failed: tuple[CommitRef, ...]
 ) -> tuple[CommitRef, tuple[CommitRef, ...]]:
     """Return the head of what is held, and the nodes without which it is."""
-    own = frozenset(state.graph.path_up(old))
     shunned = list(failed)
     for _ in range(_MAX_SHUNNED):
-        branch = [above for above in state.graph.path_up(candidate) if above not in own]
+        branch = state.graph.branch(old, candidate)
         if not branch:
             break
-        shunned.append(branch[-1])
+        shunned.append(branch[0])
         other = state.tally.head(shunned)
         if other is None:
             break

@@ -249,7 +249,7 @@ def _committer(state: RoomState, entry: NodeEntry, index: LeafIndex, own: OwnDev
     head, device = entry.node.commit_ref, own.device
     renewed_by = state.graph.leaf_renewal(head, device)
     # A leaf that was there before an anchor is as old as the anchor.
-    bringer = state.entries[state.graph.chain(head)[0] if renewed_by is None else renewed_by]
+    bringer = state.entries[state.graph.top(head) if renewed_by is None else renewed_by]
     leaf = entry.group.tree.member(index)
     old_at_ms = renewal_due_ms(
         state.agent.rules,

@@ -145,6 +145,13 @@ class Ancestry:
         strand, index = self._places[ref]
         return self._strands[strand].depth + index
 
+    def top(self, ref: CommitRef) -> CommitRef:
+        """Return the child of the virtual root that a node is or is below."""
+        strand = self._places[ref].strand
+        while self._strands[strand].hung_on != _ROOT:
+            strand = self._strands[strand].hung_on.strand
+        return self._refs[Place(strand, 1)]
+
     def is_ancestor(self, ancestor: CommitRef, ref: CommitRef) -> bool:
         """Tell whether a node is `ancestor` or below it; both are present."""
         top, index = self._places[ancestor]

@@ -107,6 +107,10 @@ class Count:
         """What the vote of each device is for, of all devices that have one that counts."""
         return {device: target for votes in self._votes.values() for device, target in votes.items()}
 
+    def votes_of(self, user: UserId) -> Iterable[Target]:
+        """Return what the votes of a user's devices are for, of those that count."""
+        return self._votes.get(user, Map()).values()
+
     def devices(self, users: Iterable[UserId]) -> Iterable[Device]:
         """Return those devices of some users that made a node or voted."""
         return (device for user in users for device in self._ballots.get(user, ()))

@@ -210,6 +210,15 @@ class EpochGraph:
             yield ref
             ref = self.parent(ref)
 
+    def top(self, ref: CommitRef) -> CommitRef:
+        """Return the genesis or anchor that a node is or is below.
+
+        Raises:
+            NotFoundError: the node is not present.
+        """
+        self.node(ref)
+        return self.ancestry.top(ref)
+
     def depth(self, ref: CommitRef) -> int:
         """Return the number of nodes from the genesis or anchor down to a node; 0 for `VIRTUAL_ROOT`.
 

@@ -158,6 +158,12 @@ class Tally:
             device.user_id for device, target in self.votes.items() if any(is_ancestor(ref, voted) for voted in target)
         )
 
+    def is_alone(self, ref: CommitRef) -> bool:
+        """Tell whether nobody supports a node but its author's user, if that."""
+        support = self.support(ref)
+        votes = chain.from_iterable(self._count.votes_of(self.graph.node(ref).author.user_id))
+        return not support or (support == 1 and any(self.graph.is_ancestor(ref, voted) for voted in votes))
+
     def nodes_by(self, users: Iterable[UserId]) -> Iterator[Node]:
         """Go over the nodes that devices of some users made."""
         refs = chain.from_iterable(map(self.graph.authored, self._count.devices(users)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dmls.errors import CodecError, InvalidCommitError, NotFoundError, UsageError
 from dmls.forks.graph import EMPTY_GRAPH, VIRTUAL_ROOT, EpochGraph, Node, Vote
-from dmls.ids import CommitRef, EventId, UserId
+from dmls.ids import CommitRef, DeviceId, EventId, UserId
 from tests.support.epoch_graphs import Story, arrive, make_device, random_room, ref_of
 
 
@@ -227,3 +227,56 @@ def test_authors_removals_and_tips_are_indexed_whatever_the_order(rng: random.Ra
             device: tuple(sorted(node.commit_ref for node in present if device in node.removes_others)) for device in removed
         }
         assert graph.leaves() == tuple(sorted(ref for ref in graph if not graph.children(ref)))
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 20))
+def test_far_relatives_are_those_that_a_walk_finds(seed: int, size: int) -> None:
+    rng = random.Random(seed)
+    nodes, _, _ = random_room(rng, size)
+    nodes = [replace(node, is_anchor=not node.is_genesis and rng.random() < 0.2) for node in rng.sample(nodes, len(nodes))]
+    graph = arrive(nodes[: rng.randint(1, len(nodes))])
+    paths = {ref: list(graph.path_up(ref)) for ref in graph}
+    for ref, path in paths.items():
+        below = [other for other in paths if ref in paths[other]]
+        assert graph.depth(ref) == len(path)
+        assert graph.top(ref) == path[-1]
+        assert graph.twins(ref) == tuple(
+            sorted(
+                other
+                for other in graph.children(graph.parent(ref))
+                if graph.node(other).content_hash == graph.node(ref).content_hash
+            )
+        )
+        deepest = max(len(paths[other]) for other in below) - len(path)
+        assert [levels for levels in range(len(paths) + 1) if graph.reaches(ref, levels)] == list(range(deepest + 1))
+        for other, its in paths.items():
+            assert graph.is_ancestor(ref, other) == (ref in its)
+            assert graph.joint(ref, other) == next((above for above in path if above in its), VIRTUAL_ROOT)
+            assert graph.branch(ref, other) == tuple(above for above in its if above not in path)[::-1]
+
+
+def test_what_resolves_and_removes_is_known_by_what_it_does_it_to() -> None:
+    story = (
+        Story("alice@hs1", "bob@hs2").genesis("g", by="alice/1@hs1").commit("a", "g", by="alice/1@hs1", resolves=["late", "b"])
+    )
+    assert story.graph.resolvers(ref_of("late")) == (ref_of("a"),)
+    story.commit("b", "g", by="alice/1@hs1", removes=["bob/1@hs2", "bob/1'@hs2"], resolves=["late"])
+    bob = make_device("bob/1@hs2")
+    assert story.graph.resolvers(ref_of("late")) == sorted_refs("a", "b")
+    assert story.graph.removers(bob.user_id, bob.device_id) == (ref_of("b"),)
+    assert story.graph.removers(bob.user_id, DeviceId("2")) == ()
+
+
+def test_a_node_is_dropped_as_if_it_had_never_come(rng: random.Random) -> None:
+    for _ in range(50):
+        nodes, _, _ = random_room(rng, 9)
+        graph = arrive(nodes)
+        dropped = rng.choice(graph.leaves())
+        rest = [graph.node(ref) for ref in graph if ref != dropped]
+        assert graph.drop(dropped) == EpochGraph.build(rest)
+        for ref in graph:
+            if graph.children(ref):
+                with pytest.raises(UsageError):
+                    graph.drop(ref)
+        with pytest.raises(NotFoundError):
+            graph.drop(ref_of("nowhere"))

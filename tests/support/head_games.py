@@ -113,6 +113,8 @@ class _Verdict:
         assert {ref: tally.support(ref) for ref in tally.graph} == {ref: len(users) for ref, users in self.supporters.items()}
         assert {ref: tally.supporters(ref) for ref in tally.graph} == self.supporters
         assert {ref for ref in tally.graph if tally.counts(ref)} == self.counting
+        authors = {ref: tally.graph.node(ref).sender for ref in tally.graph}
+        assert all(tally.is_alone(ref) == (self.supporters[ref] <= {user}) for ref, user in authors.items())
         assert head is None or list(tally.side_heads(head)) == self.side_heads
         return head or b""
 
