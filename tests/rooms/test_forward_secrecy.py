@@ -5,6 +5,7 @@ The finder holds the key-encryption key, everything that was ever sealed, and th
 
 from __future__ import annotations
 
+import random
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from dmls.matrix.events import Membership
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from tests.rooms.homes import ROOM, Home, heads
 from tests.rooms.partition import PartedWorld
+from tests.rooms.play import USERS, Play
+from tests.support.attacker import steal
 from tests.support.forensics import Finder, Witness, epoch_secrets, held_secrets
 
 ALICE, BOB, DAN, ERIN = "@alice:hs1", "@bob:hs1", "@dan:hs2", "@erin:hs3"
@@ -70,6 +73,8 @@ class Examination:
         live: dict[bytes, str] = {}
         for kind, values in held_secrets(room).items():
             live |= dict.fromkeys(values, kind)
+        for bundle in steal(home.store, ROOM).bundles.values():
+            live |= dict.fromkeys((bundle.init_private_key, bundle.encryption_private_key), "key package's private half")
         for ref, held in room.epochs.items():
             kinds = self.epochs[name].setdefault(ref, {})
             for kind, values in epoch_secrets(held.state).items():
@@ -78,12 +83,13 @@ class Examination:
         for value, kind in live.items():
             assert finder.finds(value), f"a {kind} that is held is not found"
             self.kinds.add(kind)
+        for value, kind in live.items():
+            assert value in known or not finder.sees(value), f"a {kind} lies in the files in the clear"
         known |= live
         for value, kind in known.items():
-            assert not finder.sees(value), f"a {kind} lies in the files in the clear"
             assert value in live or not finder.finds(value), f"a {kind} that is not held any more is found"
         for kind, values in self.witness.fleeting.items():
-            assert not any(finder.finds(value) or finder.sees(value) for value in values), f"a {kind} is found"
+            assert not any(map(finder.finds, values)), f"a {kind} is found"
         for value in self.witness.used.get(name, ()):
             assert not finder.finds(value), "a used message key is found"
         for membership_key, traces in self.witness.made.items():
@@ -92,6 +98,24 @@ class Examination:
                     assert not any(map(finder.finds, trace.punctured)), "an ancestor of a punctured point is found"
         named = {key for held in room.epochs.values() for key in _public_keys(held.state.public.tree)}
         assert set(room.ring.keys) <= named, "a private key is kept that no retained epoch names"
+
+    def check_deadlines(self) -> None:
+        """Check that what time ends is gone, by the times at which nodes came in."""
+        now = self.world.clock()
+        for home in self.world.homes.values():
+            room = home.keeper.state(ROOM)
+            if room is None or room.stand is None:
+                continue
+            entries, chain = room.entries, set(room.graph.path_up(room.stand))
+            for ref, held in room.epochs.items():
+                children = [entries[child] for child in room.graph.children(ref)]
+                followers = [entry.received_at_ms for entry in children if entry.node.commit_ref in chain]
+                regular = [entry.received_at_ms for entry in children if not entry.node.is_external]
+                if any(at + 1_000 * HOUR <= now for at in followers + regular):
+                    assert not held.state.secrets.external_secret, "an external key outlives an epoch's child"
+                if ref not in chain and (held.succeeded_at_ms or entries[ref].received_at_ms) + 1_000 * HOUR <= now:
+                    assert not held.state.secrets.sender_data_secret, "message secrets of a losing branch are kept"
+                assert not any(at + 3_000 * DAY <= now for at in followers), "an epoch is kept beyond its time"
 
     def found(self, name: str, ref: CommitRef, *kinds: str) -> set[str]:
         """Return of which kinds a secret of an epoch is found that a homeserver held once."""
@@ -104,11 +128,21 @@ class Examination:
         assert state.head is not None
         return set(devices_of(state.entries[state.head].group.tree).values())
 
+    def check_files(self) -> None:
+        """Check that no secret that there ever was lies in a file in the clear."""
+        for name in self.world.homes:
+            for value, kind in self.known[name].items():
+                assert not self.finders[name].sees(value), f"a {kind} lies in the files in the clear"
+            for kind, values in self.witness.fleeting.items():
+                assert not any(map(self.finders[name].sees, values)), f"a {kind} lies in the files in the clear"
+
     def pass_time(self, seconds: float) -> None:
+        """Let time pass, and have key packages purged as a service does."""
         self.world.let_time_pass(seconds)
         for home in self.world.homes.values():
             home.store.write(partial(key_package_secrets.purge, now_ms=self.world.clock())).result()
         self.examine()
+        self.check_files()
 
 
 def _public_keys(tree: RatchetTree) -> set[bytes]:
@@ -250,10 +284,31 @@ def test_nothing_that_is_gone_is_found_in_the_files(tmp_path: Path, seed: int, w
         assert not any(exam.finders[name].finds(text.encode()) for text in bodies)
     assert exam.kinds == {
         *("init secret", "sender data secret", "external secret", "exporter secret", "confirmation key", "membership key"),
-        *("secret tree", "ratchet", "skipped message key", "private key", "plaintext"),
+        *("secret tree", "ratchet", "skipped message key", "private key", "key package's private half", "plaintext"),
     }
     assert witness.fleeting.keys() == {
         *("joiner secret", "commit secret", "welcome secret", "epoch secret", "external private key"),
     }
     assert exam.count > 50
     world.close()
+
+
+def test_nothing_that_is_gone_is_found_in_random_rooms(tmp_path: Path, seed: int, witness: Witness) -> None:
+    exam = Examination(tmp_path, seed, witness)
+    exam.world.on_step = lambda: None
+    for name in USERS:
+        exam.home(name)
+
+    def after(_turn: int) -> None:
+        # Whatever is due has been done when time has passed.
+        exam.world.let_time_pass(0.001)
+        exam.check_deadlines()
+        exam.examine()
+
+    room = Play(exam.world, random.Random(seed), after)
+    room.begin()
+    room.play(30)
+    exam.pass_time(3 * DAY + HOUR)
+    exam.check_deadlines()
+    assert len(exam.kinds) > 8
+    exam.world.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +12,14 @@ import pytest
 
 from devicestore import key_package_secrets
 from dmls.engine import committing
-from dmls.engine.effects import EncryptOutcome
 from dmls.engine.profile import group_extensions
 from dmls.forks.aad import KeySchedule
-from dmls.forks.graph import Device
 from dmls.forks.pprf import init_secret_rule
 from dmls.ids import CommitRef, EventId
-from dmls.matrix.events import Membership
-from tests.rooms.homes import ROOM, Home
+from tests.rooms.homes import ROOM
 from tests.rooms.partition import PartedWorld
+from tests.rooms.play import USERS, Play
 from tests.support.attacker import Attacker, Loot, Transcript, admitted, admitted_messages, steal
-
-USERS = {"hs1": ("alice", "bob"), "hs2": ("dan", "dora"), "hs3": ("erin",)}
 
 
 @dataclass
@@ -36,100 +32,32 @@ class Theft:
     sent: frozenset[EventId]
 
 
-@dataclass
 class Game:
-    """A room in which anything happens, and whose stores are stolen now and then."""
+    """A room whose stores are stolen now and then."""
 
-    world: PartedWorld
-    rng: random.Random
-    thefts: list[Theft] = field(default_factory=list)
-    devices: dict[str, list[Device]] = field(default_factory=dict)
-    sent: dict[str, set[EventId]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    named: int = 0
+    def __init__(self, folder: Path, seed: int, turns: int) -> None:
+        self.world = PartedWorld(folder, seed)
+        self.rng = random.Random(f"{seed} thefts")
+        self.thefts: list[Theft] = []
+        self.counts: Counter[str] = Counter()
+        self.turns = turns
+        self.room = Play(self.world, random.Random(f"{seed} moves"), self._after)
 
-    def begin(self) -> None:
-        for name in USERS:
-            self.world.home(name)
-            self.devices[name], self.sent[name] = [], set()
-        for name, users in USERS.items():
-            self._add(name, users[0])
-        self.world.join(*(f"@{users[0]}:{name}" for name, users in USERS.items()))
-        self.world.settle()
-        self.world.let_time_pass(10)
-        for name in USERS:
-            self.steal(name, 0)
+    def play(self) -> None:
+        self.room.begin()
+        self.room.play(self.turns)
 
-    def play(self, turns: int) -> None:
-        moves = [self.say] * 5 + [self.part] * 3 + [self.join_again] * 2 + [self.log_in] * 4 + [self.log_out, self.go]
-        moves += [self.come] * 2 + [self.wait_seconds] * 4 + [self.wait_hours]
-        for turn in range(turns):
-            self.rng.choice(moves)()
-            self.world.settle()
-            self.steal(self.rng.choice(sorted(USERS)), turn)
-        self.world.join_again()
-        self.world.let_time_pass(60)
-        for name in USERS:
-            self.steal(name, turns)
+    def _after(self, turn: int) -> None:
+        is_end = turn in (0, self.turns + 1)
+        for name in sorted(USERS) if is_end else [self.rng.choice(sorted(USERS))]:
+            self._steal(name, turn)
 
-    def steal(self, name: str, turn: int) -> None:
+    def _steal(self, name: str, turn: int) -> None:
         """Copy a store, whose service has just purged what it may."""
         home = self.world.homes[name]
         home.store.write(partial(key_package_secrets.purge, now_ms=self.world.clock())).result()
         if home.keeper.state(ROOM) is not None:
-            self.thefts.append(Theft(name, turn, steal(home.store, ROOM), frozenset(self.sent[name])))
-
-    def _home(self) -> Home:
-        return self.world.homes[self.rng.choice(sorted(self.world.homes))]
-
-    def _add(self, name: str, user: str) -> None:
-        home = self.world.homes[name]
-        self.named += 1
-        device = home.add_device(user, f"D{self.named}", stock=0)
-        home.stock(device, 2, last_resort=True)
-        self.devices[name].append(device)
-
-    def say(self) -> None:
-        home = self._home()
-        if self.devices[home.server]:
-            device = self.rng.choice(self.devices[home.server])
-            outcome, content = home.encrypt(device, "a text")
-            self.world.settle()
-            if outcome == EncryptOutcome.OK:
-                event_id = self.world.publish(device.user_id, content)
-                self.sent[home.server].add(event_id)
-
-    def part(self) -> None:
-        names = sorted(self.world.homes)
-        alone = self.rng.choice(names)
-        self.world.part([name for name in names if name != alone], [alone])
-
-    def join_again(self) -> None:
-        self.world.join_again()
-
-    def log_in(self) -> None:
-        name = self._home().server
-        self._add(name, self.rng.choice(USERS[name]))
-
-    def log_out(self) -> None:
-        home = self._home()
-        if len(self.devices[home.server]) > 1:
-            device = self.devices[home.server].pop(self.rng.randrange(len(self.devices[home.server])))
-            home.remove_device(device)
-
-    def come(self) -> None:
-        name = self._home().server
-        self.world.set_membership(f"@{self.rng.choice(USERS[name])}:{name}", Membership.JOIN)
-
-    def go(self) -> None:
-        name = self._home().server
-        self.world.set_membership(f"@{self.rng.choice(USERS[name])}:{name}", Membership.LEAVE)
-
-    def wait_seconds(self) -> None:
-        self.world.let_time_pass(self.rng.uniform(1, 100))
-
-    def wait_hours(self) -> None:
-        self.world.let_time_pass(self.rng.choice([1, 1, 2, 30]) * 3_600)
+            self.thefts.append(Theft(name, turn, steal(home.store, ROOM), frozenset(self.room.sent[name])))
 
     def transcript(self) -> Transcript:
         entries = {ref: entry for home in self.world.homes.values() for ref, entry in home.state().entries.items()}
@@ -176,9 +104,8 @@ def test_a_stolen_store_gives_what_is_admitted_and_no_more(
         print(f"game {number}")
         folder = tmp_path / str(number)
         folder.mkdir()
-        game = Game(PartedWorld(folder, seed + number), random.Random(f"{seed} {number}"))
-        game.begin()
-        game.play(25)
+        game = Game(folder, seed + number, 25)
+        game.play()
         game.judge()
         game.world.close()
         counts += game.counts
