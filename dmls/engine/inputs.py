@@ -24,6 +24,7 @@ __all__ = [
     "MemberEventReceived",
     "OutboxAnswered",
     "RoomStateChanged",
+    "StoreRolledBack",
     "Tick",
     "ToDeviceReceived",
 ]
@@ -137,6 +138,11 @@ class AgentChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreRolledBack:
+    """The store is older than what was sent from it: somebody outside remembers more than it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -153,5 +159,6 @@ Input = (
     | EncryptRequested
     | DecryptRequested
     | AgentChanged
+    | StoreRolledBack
     | Tick
 )

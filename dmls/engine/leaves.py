@@ -14,7 +14,10 @@ from dmls.engine.voting import MAX_EVENT_VOTE_SEQ, VOTE_BLOCK, needs_new_key, vo
 from dmls.forks.graph import VIRTUAL_ROOT, Device
 from dmls.ids import CommitRef, LeafIndex
 
-__all__ = ["find_usable_leaf", "is_barred", "note_other_commit", "note_other_message", "note_other_vote"]
+__all__ = ["find_usable_leaf", "is_barred", "note_other_commit", "note_other_message", "note_other_vote", "note_rollback"]
+
+_LOST_VOTES = 100 * VOTE_BLOCK
+"""How many vote_seq may have been used since an old store was copied."""
 
 
 def find_usable_leaf(state: RoomState, ref: CommitRef, device: Device) -> LeafIndex | None:
@@ -47,6 +50,19 @@ def note_other_vote(draft: Draft, ref: CommitRef, device: Device, vote_seq: int)
 def note_other_message(draft: Draft, ref: CommitRef, device: Device) -> None:
     """Take in that a message by an own leaf could be opened: its generation was not used here."""
     _bar(draft, device, ref)
+
+
+def note_rollback(draft: Draft) -> None:
+    """Take in that the store is an old one: nothing that it holds is sent with any more, and vote_seq skip what may be lost."""
+    state = draft.state
+    skipped = {device: min(floor + _LOST_VOTES, MAX_EVENT_VOTE_SEQ - 1) for device, floor in state.vote_floors.items()}
+    reserved = state.vote_seq_reserved + _LOST_VOTES
+    spoilt = state.spoilt.update(dict.fromkeys(state.epochs, True))
+    draft.update(spoilt=spoilt, vote_seq=reserved, vote_seq_reserved=reserved, vote_floors=state.vote_floors.update(skipped))
+    put_meta(draft)
+    for device, floor in skipped.items():
+        put_vote_floor(draft, device, floor)
+    draft.notify(NoticeKind.ROLLED_BACK, state.stand or CommitRef(b""))
 
 
 def _note_seq(draft: Draft, ref: CommitRef, device: Device, vote_seq: int) -> None:

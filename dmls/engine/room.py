@@ -23,9 +23,11 @@ from dmls.engine.inputs import (
     MemberEventReceived,
     OutboxAnswered,
     RoomStateChanged,
+    StoreRolledBack,
     Tick,
     ToDeviceReceived,
 )
+from dmls.engine.leaves import note_rollback
 from dmls.engine.loading import load_room
 from dmls.engine.messages import read_plaintext
 from dmls.engine.nodes import correct_node, keep_vote, mark_removals, refresh_head
@@ -176,6 +178,8 @@ def _take(draft: Draft, happened: Input) -> None:
                 draft.decrypted = DecryptResult(DecryptOutcome.NOT_MEMBER_THEN)
             else:
                 draft.decrypted = read_plaintext(draft, happened.event_id, own.device)
+        case StoreRolledBack():
+            note_rollback(draft)
         case AgentChanged():
             draft.update(agent=happened.agent)
         case _:

@@ -11,6 +11,7 @@ from typing import TypeVar, overload
 
 from devicestore import Connection, Store, rooms
 from dmls.engine.effects import EventResult, Notice, Table
+from dmls.engine.inputs import StoreRolledBack
 from dmls.engine.state import RoomState
 from dmls.ids import RoomId, ServerName, UserId
 from dmls.mls.crypto.randomness import Random
@@ -169,6 +170,11 @@ class Keeper:
     def all_rooms(self) -> list[RoomId]:
         """Return all rooms of the store."""
         return [RoomId(each) for each in self.env.store.read(rooms.list_rooms)]
+
+    def roll_back(self) -> None:
+        """Let all rooms know that the store is older than what was sent from it. Repeating it costs external commits only."""
+        for room_id in self.all_rooms():
+            self.transact([room_id], lambda session, room_id=room_id: session.step(room_id, StoreRolledBack()))  # type: ignore[misc]
 
     def devices_changed(self, user_id: UserId) -> list[RoomId]:
         """Let a change of a user's devices in the store follow in the rooms, which are returned."""

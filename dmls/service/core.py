@@ -30,12 +30,13 @@ def no_record(_conn: Connection, _answer: Message) -> None:
     """Store nothing: for a request without an id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Core:
     """The rooms, devices and limits that requests are about. Handlers take a `Core` and a request, and block."""
 
     keeper: Keeper
     identity: Identity
+    """Of the store. Its incarnation grows when the store turns out to have been put back from a copy."""
     limits: Limits = field(default_factory=Limits)
     hosting: bool = True
     staged: dict[RoomId, Any] = field(default_factory=dict)

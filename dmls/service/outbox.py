@@ -9,7 +9,7 @@ from functools import partial
 from devicestore.errors import Closed
 from dmls.service.calls import Calls
 from dmls.service.convert import to_timestamp
-from dmls.service.handlers.outbox import read_cursor, read_outbox, to_cursor
+from dmls.service.handlers.outbox import open_outbox, read_outbox, to_cursor
 from dmls.service.signals import Signal
 from dmls.v1 import common_pb2, room_pb2
 
@@ -39,7 +39,7 @@ class OutboxStream:
             Closed: the service is shutting down.
         """
         core = self._calls.core
-        position = read_cursor(core, request.cursor)
+        position = await self._calls.run(partial(open_outbox, core, request.cursor))
         yield room_pb2.WatchOutboxResponse(cursor=to_cursor(core, position), started=self._started())
         is_caught_up = False
         while not self._is_stopping:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dmls.engine.effects import EncryptOutcome, NoticeKind
-from dmls.engine.inputs import EncryptRequested, EventReceived
+from dmls.engine.inputs import EncryptRequested, EventReceived, StoreRolledBack
 from dmls.engine.nodes import find_leaf
 from dmls.engine.voting import MAX_EVENT_VOTE_SEQ, VOTE_BLOCK
 from dmls.forks.aad import make_vote, sign_vote
@@ -159,3 +159,22 @@ def test_neighbours_of_a_barred_leaf_wait_for_the_next_epoch_and_need_no_join_of
     hall.wait(600)
     assert len(two.noticed(NoticeKind.REJOINED)) == 1
     assert len(hall.stands()) == 1
+
+
+def test_a_store_that_is_told_to_be_an_old_one_sends_nothing_before_it_has_joined_again(room: Room) -> None:
+    hall, two = room.hall, room.two
+    neighbour = hall.add_device(B, "E")
+    hall.wait(90)
+    used, old = two.state.vote_seq_reserved, two.state.stand
+    two.engine.step(StoreRolledBack(), hall.now, two.random)
+    asked = EncryptRequested(room.b.user_id, room.b.device_id, Payload("m.room.message", {"body": "again"}, ROOM))
+    refused = two.engine.step(asked, hall.now, two.random).encrypted
+    assert refused is not None
+    assert refused.outcome == EncryptOutcome.NO_SECRETS
+    hall.step("two", StoreRolledBack())
+    for device in (room.b, neighbour):
+        said = hall.encrypt(device, "again")
+        assert said.outcome == EncryptOutcome.OK
+        assert said.commit_ref != old
+    assert len(two.noticed(NoticeKind.REJOINED)) == 1
+    assert max(hall["one"].state.tally.last_seq(device) for device in (room.b, neighbour)) > used + VOTE_BLOCK

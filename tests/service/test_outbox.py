@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import grpc
@@ -213,3 +214,41 @@ def test_a_repeated_acknowledgement_is_answered_alike(tmp_path: Path, request_id
             assert again.outcome == (ACCEPTED if request_id else DUPLICATE)
 
     run(main())
+
+
+def test_who_has_seen_more_than_the_store_has_made_tells_it_that_it_was_put_back(tmp_path: Path) -> None:
+    folder, saved = tmp_path / "hs1", tmp_path / "saved"
+
+    async def begun() -> bytes:
+        async with running(tmp_path) as home:
+            world = await begin(home)
+            await world.settle()
+            return await epoch_of_a_message(home)
+
+    async def epoch_of_a_message(home: Home) -> bytes:
+        result = await home.encrypt(ALICE, "hello")
+        assert result.WhichOneof("result") == "encrypted"
+        return bytes(result.encrypted.pointer.commit_ref)
+
+    async def lost() -> str:
+        async with running(tmp_path) as home:
+            world = World({"hs1": home})
+            await home.register("@carol:hs1")
+            await world.join(ALICE, BOB, "@carol:hs1")
+            return (await home.frames())[-1].cursor
+
+    async def put_back(cursor: str, old: bytes) -> None:
+        async with running(tmp_path) as home:
+            frames = await home.frames(cursor)
+            assert frames[0].started.incarnation == 2
+            assert [frame.item.sequence for frame in frames if frame.WhichOneof("frame") == "item"]
+            assert await epoch_of_a_message(home) != old
+            # Told once, it is known.
+            assert (await home.frames(cursor))[0].started.incarnation == 2
+
+    old = run(begun())
+    shutil.copytree(folder, saved)
+    cursor = run(lost())
+    shutil.rmtree(folder)
+    shutil.copytree(saved, folder)
+    run(put_back(cursor, old))

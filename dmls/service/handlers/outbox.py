@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from devicestore import Connection, blobs, outbox
+from devicestore import Connection, blobs, meta, outbox
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, EventToSend, ToDeviceToSend
 from dmls.errors import DMLSError, StateError
 from dmls.ids import EventId, RoomId
@@ -22,7 +23,7 @@ from dmls.service.status import to_failure
 from dmls.service.validation import check
 from dmls.v1 import common_pb2, key_package_pb2, room_pb2
 
-__all__ = ["ack_outbox", "read_cursor", "read_outbox", "to_cursor", "to_outbox_item"]
+__all__ = ["ack_outbox", "open_outbox", "read_cursor", "read_outbox", "to_cursor", "to_outbox_item"]
 
 _PAGE = 20
 _LAST_SEQUENCE = (1 << 63) - 1
@@ -52,6 +53,24 @@ def read_cursor(core: Core, cursor: str) -> int:
     if not colon or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (incarnation, seq)):
         raise InvalidRequestError(Violation("cursor", "not a cursor of this stream"))
     return int(seq) if int(incarnation) == core.identity.incarnation else 0
+
+
+def open_outbox(core: Core, cursor: str) -> int:
+    """Return the number of the item after which a stream goes on.
+
+    Whoever has seen items that the store never made has seen what was lost when the store was put back from a copy: its rooms are
+    told, and its numbers mean nothing any more.
+
+    Raises:
+        InvalidRequestError: it is no cursor.
+    """
+    position = read_cursor(core, cursor)
+    if position <= core.store.read(outbox.last_seq):
+        return position
+    core.keeper.roll_back()
+    incarnation = core.store.write(meta.raise_incarnation).result()
+    core.identity = replace(core.identity, incarnation=incarnation)
+    return 0
 
 
 def read_outbox(core: Core, after: int) -> list[room_pb2.OutboxItem]:
