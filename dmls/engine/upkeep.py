@@ -28,7 +28,6 @@ from dmls.ids import CommitRef
 __all__ = ["act", "ask_for_key_packages", "next_wake_ms", "note_wants", "purge"]
 
 CLAIM_RETRY_MS = 60_000
-PURGE_EVERY_MS = 60_000
 _MAX_ACTIONS = 8
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +17,12 @@ from scripts.proto import ROOT
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
 _CONSTANT = re.compile(r"(?m)^\| [^|]+ \| (\d+) \| \w* ?\| `([\w.]+)\.(\w+)` \|$")
+
+_OWN_AFFAIRS = {
+    ("dmls.engine.backfill", "LOOK_AGAIN_MS"),
+    ("dmls.engine.sending", "RETRY_MS"),
+}
+"""Times that nobody else can notice."""
 
 
 def section(number: int) -> str:
@@ -31,6 +39,22 @@ def test_a_constant_has_the_documented_value(value: str, module: str, name: str)
 def test_every_row_of_the_constants_is_checked() -> None:
     rows = [line for line in section(14).splitlines() if line.startswith("| ") and "in the code" not in line]
     assert len(rows) == len(_CONSTANT.findall(PAGE)) > 20
+
+
+def _times() -> Iterator[tuple[str, str]]:
+    """Return every constant of the protocol's packages that is a time, by its module."""
+    for path in [*(ROOT / "dmls" / "forks").glob("*.py"), *(ROOT / "dmls" / "engine").glob("*.py")]:
+        for statement in ast.parse(path.read_text()).body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+            for target in targets:
+                if isinstance(target, ast.Name) and target.id.endswith("_MS"):
+                    yield f"dmls.{path.parent.name}.{path.stem}", target.id
+
+
+def test_every_time_is_in_the_table_of_constants() -> None:
+    documented = {(module, name) for _, module, name in _CONSTANT.findall(PAGE)}
+    assert set(_times()) - documented == _OWN_AFFAIRS
 
 
 def _fields_of(kind: str) -> set[str]:
