@@ -257,8 +257,13 @@ def _drop_external_key(draft: Draft, ref: CommitRef) -> None:
 
 
 def _purge_plaintexts(draft: Draft) -> int | None:
-    """Delete plaintexts whose time is over; return when the next one's is."""
-    over = [key for key, plaintext in draft.state.plaintexts.items() if plaintext.delete_at_ms <= draft.now_ms]
+    """Delete plaintexts whose time is over, or whose readers are deleted; return when the next one's time is."""
+    gone = draft.state.gone
+    over = [
+        key
+        for key, plaintext in draft.state.plaintexts.items()
+        if plaintext.delete_at_ms <= draft.now_ms or (plaintext.readers and all(device in gone for device in plaintext.readers))
+    ]
     if over:
         kept = draft.state.plaintexts.mutate()
         for key in over:

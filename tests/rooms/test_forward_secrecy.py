@@ -255,12 +255,18 @@ def test_nothing_that_is_gone_is_found_in_the_files(tmp_path: Path, seed: int, w
     world.settle()
     exam.examine()
     assert not exam.finders["hs1"].finds(signing_key)
+    world.let_time_pass(30)
+    unread = world.say(alice, "a text that dan never reads")
+    exam.examine()
     assert hs2.state().epochs
+    assert unread.encode() in hs2.state().plaintexts
+    assert exam.finders["hs2"].finds(b"a text that dan never reads")
     hs2.remove_device(dan_2)
     hs2.remove_device(dan)
     exam.examine()
     assert not hs2.state().epochs
     assert not hs2.state().ring.keys
+    assert not exam.finders["hs2"].finds(b"a text that dan never reads")
     for ref, kinds in exam.epochs["hs2"].items():
         assert exam.found("hs2", ref, *kinds) == set()
     world.set_membership(DAN, Membership.BAN, by=ALICE)
