@@ -52,10 +52,14 @@ class Siege:
         """The agent that holds bob's and carol's devices."""
         return self.room.services[TWO]
 
+    def own(self, user: UserId) -> Device:
+        """Return a user's device."""
+        (device,) = self.room.directory.devices(user).values()
+        return device
+
     def say(self, user: UserId) -> SentMessage:
         """Have a user say something, and wait until everybody has got it."""
-        (device,) = self.room.directory.devices(user).values()
-        message = self.room.post(device)
+        message = self.room.post(self.own(user))
         self.room.rest(2_000)
         return message
 

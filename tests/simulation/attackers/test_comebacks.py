@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from dmls.engine.effects import EncryptOutcome
+from dmls.matrix.events import Membership
 from dmls.simulation.attacked import VILLAIN
 from dmls.simulation.attackers import comebacks
 from dmls.simulation.attackers.attacker import Attacker
 from dmls.simulation.attackers.catalogue import ATTACKS
-from dmls.simulation.schedule import Cut, Heal
+from dmls.simulation.schedule import Change, Cut, Heal
 from tests.support.siege import ALICE, BOB, CAROL, EVIL, ONE, TWO, Siege
 
 
@@ -74,6 +76,25 @@ def test_back_dated_commits_are_no_older_than_their_arrival() -> None:
     assert all(siege.room.graph[event].ts_ms == 1 for event in events)
     assert events
     assert siege.heads() == {head}
+    assert not siege.heal()
+
+
+def test_a_kicked_moderator_that_goes_on_alone_costs_the_others_a_readmission_and_nothing_else() -> None:
+    siege = Siege(power=50, is_stubborn=True)
+    siege.room.do(Change(ALICE, VILLAIN, Membership.LEAVE))
+    siege.room.rest(5_000)
+    siege.attack(comebacks.rule_alone)
+    assert siege.room.homeservers[EVIL].membership(BOB) is Membership.BAN, "its own homeserver believes it"
+    assert siege.room.homeservers[TWO].membership(BOB) is Membership.JOIN, "the others do not"
+    # The bans stand beside the kick. Whether they held for a while on some homeserver, the room's events do not tell.
+    assert siege.alice.state.membership.needs_readmission() == {BOB, CAROL}
+    assert siege.say(BOB).last_outcome == EncryptOutcome.NEEDS_READMISSION
+    assert siege.say(ALICE).readers == {siege.own(ALICE)}
+    for user in (BOB, CAROL):
+        siege.room.do(Change(user, user, Membership.JOIN))
+    siege.room.rest(120_000)
+    siege.attack(comebacks.rule_alone)
+    assert siege.say(BOB).readers == {siege.own(user) for user in (ALICE, BOB, CAROL)}, "it works once"
     assert not siege.heal()
 
 
