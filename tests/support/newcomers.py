@@ -12,9 +12,10 @@ from dmls.engine.effects import BackfillWanted, BlobWanted, Delete, Effects, Out
 from dmls.engine.inputs import BlobProvided, EventReceived, Input, RoomStateChanged, Tick
 from dmls.engine.room import RoomEngine
 from dmls.engine.state import RoomState
-from dmls.ids import CommitRef, EventId
+from dmls.ids import CommitRef, EventId, KeyPackageRef
 from dmls.matrix.bodies import CommitBody, GenesisBody, parse_body
 from dmls.matrix.events import RoomEvent
+from dmls.mls.group.leaf import KeyPackageBundle
 
 __all__ = ["Newcomer", "ref_of_event"]
 
@@ -32,6 +33,7 @@ class Newcomer:
     engine: RoomEngine
     timeline: Mapping[EventId, RoomEvent]
     blobs: Mapping[bytes, bytes] = field(default_factory=dict)
+    bundles: Mapping[KeyPackageRef, KeyPackageBundle] = field(default_factory=dict)
     now: int = 1_000_000
     answers: bool = True
     reloads: bool = False
@@ -74,7 +76,7 @@ class Newcomer:
             pass
 
     def _step(self, happened: Input) -> Effects:
-        effects = self.engine.step(happened, self.now, self.random)
+        effects = self.engine.step(happened, self.now, self.random, self.bundles)
         for change in effects.changes:
             if isinstance(change, Delete):
                 self.records.pop((change.table, change.key), None)
