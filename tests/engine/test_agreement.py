@@ -180,3 +180,25 @@ def test_all_orders_of_one_set_of_events_lead_to_one_head_one_set_of_votes_and_o
         assert len(found) == 1
         heads.add(next(iter(found))[0])
     assert len(heads) > 1
+
+
+def test_those_who_hold_secrets_and_those_who_do_not_agree_whatever_else_comes(rng: random.Random) -> None:
+    for _ in range(12):
+        room, outsider = play(), observer()
+        genuine = list(map(room_event, told()["events"]))
+        for event in rng.sample(genuine, len(genuine)):
+            take_in(outsider, event)
+        others = [*random_votes(rng, room, EventId("$join-old")), spoilt_message(room)]
+        for number, copied in enumerate(rng.sample(genuine, 4)):
+            auth = rng.choice([(), (EventId("$join-old"),)])
+            copy = replace(copied, event_id=EventId(f"$copy-{number}"), auth_events=auth, before_departure=rng.random() < 0.3)
+            others.append(copy)
+        found = set()
+        for engine in (outsider, *(home.engine for home in room.homes.values())):
+            with_spent_join(engine)
+            for event in rng.sample(others, len(others)):
+                take_in(engine, event)
+            nodes = (entry.node for entry in engine.state.entries.values())
+            facts = frozenset((node.commit_ref, node.is_spent, node.before_departure) for node in nodes)
+            found.add((engine.state.head, facts, frozenset(votes_of(engine))))
+        assert len(found) == 1
