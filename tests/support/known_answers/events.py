@@ -23,6 +23,7 @@ _FULL: dict[str, dict[str, Any]] = {
         "group_info": _INLINE,
         "keyframe": {"blob": _BLOB},
         "predecessor": {"room_id": "!old:hs1.example", "commit_ref": _REF, "epoch_id": encode_base64(bytes(48))},
+        "commit_ref": _REF,
     },
     "commit": {
         "ciphersuite": 1,
