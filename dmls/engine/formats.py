@@ -13,6 +13,7 @@ __all__ = [
     "ASKED",
     "CLAIM",
     "DEBT",
+    "EXPIRED",
     "KEY_PACKAGE",
     "LIST_REQUEST",
     "MEMBER_SINCE",
@@ -54,6 +55,8 @@ META = b"meta"
 """Key of the record of the room as a whole."""
 TIMES = b"times"
 """Key of the record of when things were last done in the room."""
+EXPIRED = b"expired:"
+"""Prefix of the keys of epochs whose secrets were held and are deleted; the commit_ref follows."""
 KEY_PACKAGE = b"key_package:"
 """Prefix of the keys of claimed key packages; the device follows."""
 CLAIM = b"claim:"
@@ -103,7 +106,6 @@ class MetaRecord:
     cipher_suite: uint16
     vote_seq_reserved: uint64
     gone: vector[DeviceRecord]
-    expired: vector[opaque]
     failed: vector[opaque]
     barred: vector[LeafRecord]
     spoilt: vector[opaque]

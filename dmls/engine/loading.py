@@ -14,6 +14,7 @@ from dmls.engine.formats import (
     ASKED,
     CLAIM,
     DEBT,
+    EXPIRED,
     KEY_PACKAGE,
     LIST_REQUEST,
     MEMBER_SINCE,
@@ -92,6 +93,7 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
     ring = KeyRing(Map({key: Secret(value) for key, value in tables[Table.PRIVATE_KEY].items()}))
     state = replace(
         state,
+        expired=Map({CommitRef(ref): True for ref, _ in _with_prefix(room, EXPIRED)}),
         key_packages=Map(packages),
         pending_votes=Map(pending),
         claims=_device_times(room, CLAIM),
@@ -122,7 +124,6 @@ def _load_meta(state: RoomState, data: bytes, members: Iterable[bytes]) -> RoomS
         vote_seq=meta.vote_seq_reserved,
         vote_seq_reserved=meta.vote_seq_reserved,
         gone=Map({read_device_record(device): True for device in meta.gone}),
-        expired=Map({CommitRef(ref): True for ref in meta.expired}),
         failed=Map({CommitRef(ref): True for ref in meta.failed}),
         barred=Map({(read_device_record(leaf.device), CommitRef(leaf.origin)): True for leaf in meta.barred}),
         spoilt=Map({CommitRef(ref): True for ref in meta.spoilt}),

@@ -9,6 +9,7 @@ from dmls.engine.formats import (
     ASKED,
     CLAIM,
     DEBT,
+    EXPIRED,
     KEY_PACKAGE,
     LIST_REQUEST,
     MEMBER_SINCE,
@@ -56,6 +57,7 @@ __all__ = [
     "put_claim",
     "put_debt",
     "put_epoch",
+    "put_expired",
     "put_key_package",
     "put_keys",
     "put_list",
@@ -85,7 +87,6 @@ def put_meta(draft: Draft) -> None:
         state.cipher_suite,
         state.vote_seq_reserved,
         device_records(state.gone),
-        tuple(sorted(state.expired)),
         tuple(sorted(state.failed)),
         tuple(LeafRecord(device_record(device), origin) for device, origin in sorted(state.barred)),
         tuple(sorted(ref for ref in state.spoilt if ref in state.epochs)),
@@ -112,6 +113,11 @@ def _times(state: RoomState) -> TimesRecord:
         state.join_failures,
         state.is_crowded,
     )
+
+
+def put_expired(draft: Draft, ref: CommitRef) -> None:
+    """Write that the secrets of an epoch were held and are deleted."""
+    draft.put(Table.ROOM, EXPIRED + ref, b"\x01")
 
 
 def put_claim(draft: Draft, device: Device, time_ms: int | None) -> None:

@@ -15,7 +15,7 @@ from dmls.engine.joining import join_if_due, next_join_ms
 from dmls.engine.leaves import find_usable_leaf
 from dmls.engine.nodes import refresh_head, sweep_keys
 from dmls.engine.planning import CLAIM_PATIENCE_MS, MERGE_PAUSE_MS, Plan, can_found, make_plan, wanted_device_lists
-from dmls.engine.records import put_claim, put_debt, put_epoch, put_list_request, put_meta
+from dmls.engine.records import put_claim, put_debt, put_epoch, put_expired, put_list_request, put_meta
 from dmls.engine.standing import DEEP_SWITCH_MS, is_undecided
 from dmls.engine.state import Draft, HeldEpoch, RoomState
 from dmls.engine.survey import survey
@@ -238,6 +238,7 @@ def _retained(draft: Draft, ref: CommitRef, held: HeldEpoch) -> RetainedEpoch:
 def _delete_epoch(draft: Draft, ref: CommitRef) -> None:
     draft.update(epochs=draft.state.epochs.delete(ref), expired=draft.state.expired.set(ref, True))
     draft.delete(Table.EPOCH, ref)
+    put_expired(draft, ref)
     draft.notify(NoticeKind.EPOCH_DELETED, ref)
 
 
