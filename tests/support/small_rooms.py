@@ -43,7 +43,7 @@ class SmallRoom(World):
 
     def do(self, act: Act) -> None:
         """Let something happen now."""
-        self.do(act)
+        super().do(act)
         if isinstance(act, LogIn) and self.rules is not None:
             owner = self.owner(act.user, act.device_id)
             owner.set_agent(replace(owner.agent, rules=self.rules))
