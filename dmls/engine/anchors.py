@@ -31,7 +31,7 @@ from dmls.engine.records import put_meta, put_node, put_outcome
 from dmls.engine.sources import facts_of, is_spent
 from dmls.engine.state import Anchor, Draft, NodeEntry, RoomState
 from dmls.errors import DMLSError, InvalidCommitError, InvalidGroupInfoError
-from dmls.forks.aad import content_hash, decode_commit_aad
+from dmls.forks.aad import Farewell, content_hash, decode_commit_aad
 from dmls.forks.count import is_author_joined
 from dmls.forks.graph import VIRTUAL_ROOT, EpochGraph, Node
 from dmls.ids import CommitRef, LeafIndex
@@ -98,7 +98,8 @@ def take_anchor(draft: Draft, event: RoomEvent, body: CommitBody) -> CommitRef:
         # Beside a genesis it counts as much as one by the room's creator, of which it may well be a part.
         by_create_sender=True,
         adds=tuple(device_of(item.key_package.leaf_node) for item in commit_of(content).proposals if isinstance(item, Add)),
-        logout=bool(aad.logout),
+        logout=aad.logout == Farewell.GONE,
+        evicts=aad.logout == Farewell.STALE,
         resolves=tuple(CommitRef(pointer.commit_ref) for pointer in aad.resolves),
         rejects=tuple(CommitRef(pointer.commit_ref) for pointer in aad.rejects),
         before_departure=facts.before_departure,

@@ -38,7 +38,7 @@ from dmls.errors import (
     InvalidMessageError,
     PuncturedError,
 )
-from dmls.forks.aad import DmlsCommitAAD, content_hash, decode_commit_aad, genesis_ref, read_node_ref
+from dmls.forks.aad import DmlsCommitAAD, Farewell, content_hash, decode_commit_aad, genesis_ref, read_node_ref
 from dmls.forks.graph import VIRTUAL_ROOT, Device, Node
 from dmls.ids import CommitRef, KeyPackageRef, LeafIndex
 from dmls.matrix.bodies import CommitBody, EventPointer, GenesisBody, Inline
@@ -212,7 +212,8 @@ def _add_commit(
         is_external=transition.is_external,
         adds=added,
         removes=removed,
-        logout=bool(aad.logout),
+        logout=aad.logout == Farewell.GONE,
+        evicts=aad.logout == Farewell.STALE,
         resolves=tuple(CommitRef(pointer.commit_ref) for pointer in aad.resolves),
         rejects=tuple(CommitRef(pointer.commit_ref) for pointer in aad.rejects),
         before_departure=facts.before_departure,

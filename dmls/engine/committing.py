@@ -24,6 +24,7 @@ from dmls.engine.voting import take_vote_seq
 from dmls.errors import CryptoError, LimitError, ValidationError
 from dmls.forks.aad import (
     EpochPointer,
+    Farewell,
     KeySchedule,
     commit_ref,
     content_hash,
@@ -112,19 +113,21 @@ def _additions(draft: Draft, devices: Sequence[Device]) -> tuple[list[KeyPackage
     return key_packages, keys
 
 
-def _removals(draft: Draft, plan: Plan, committer: Committer) -> tuple[tuple[LeafRemoval, ...], bool]:
-    """Return the leaves to remove in one commit, and whether it says that they are gone for good.
+def _removals(draft: Draft, plan: Plan, committer: Committer) -> tuple[tuple[LeafRemoval, ...], Farewell]:
+    """Return the leaves to remove in one commit, and what it says of them.
 
-    That word covers every leaf of the committer's user that the commit removes, so those that only left go in a commit of their
-    own. Nobody has it for other users.
+    That they are gone for good covers every leaf of the committer's user that the commit removes, so those that only left go in a
+    commit of their own. Nobody has that word for other users. That they are stale covers all.
     """
     user = committer.own.device.user_id
     removals = tuple(removal for removal in plan.survey.removals if removal.leaf.leaf_index != committer.leaf_index)
+    if not removals:
+        return plan.survey.evictions, Farewell.STALE if plan.survey.evictions else Farewell.NOTHING
     final = [item for item in removals if item.reason is RemovalReason.FINALLY_GONE and item.leaf.device.user_id == user]
     if not final or not draft.state.agent.is_service:
-        return removals, False
+        return removals, Farewell.NOTHING
     kept = [item for item in removals if item.leaf.device.user_id != user]
-    return (*final, *kept), True
+    return (*final, *kept), Farewell.GONE
 
 
 def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool) -> CommitRef | None:
@@ -141,7 +144,7 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
     leaf_index, own = committer.leaf_index, committer.own
     parent, state = plan.entry, plan.held.state
     suite = parent.group.suite
-    removals, logout = _removals(draft, plan, committer)
+    removals, farewell = _removals(draft, plan, committer)
     pointers = tuple(_pointer(draft, ref) for ref in plan.survey.side_heads)
     vote_seq = take_vote_seq(draft, own.device)
     aad = make_commit_aad(
@@ -149,7 +152,7 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
         vote_seq,
         resolves=pointers,
         rejects=tuple(EpochPointer(ref, b"") for ref in plan.survey.rejects),
-        logout=logout,
+        logout=farewell,
     )
     options = CommitOptions(
         authenticated_data=aad,
@@ -186,7 +189,8 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
         content_hash=content_hash(suite, staged.content.content),
         adds=additions,
         removes=tuple(removal.leaf.device for removal in removals),
-        logout=logout,
+        logout=farewell is Farewell.GONE,
+        evicts=farewell is Farewell.STALE,
         resolves=plan.survey.side_heads,
         rejects=plan.survey.rejects,
     )

@@ -12,6 +12,7 @@ from hashlib import sha256
 from dmls.engine.agent import OwnDevice, device_of
 from dmls.engine.leaves import find_usable_leaf, is_barred
 from dmls.engine.refusals import free_at_ms
+from dmls.engine.staleness import is_asleep, stale_leaves
 from dmls.engine.standing import DEEP_SWITCH_MS, pending_rejects
 from dmls.engine.state import NodeEntry, RoomState
 from dmls.engine.voting import needs_new_key
@@ -38,7 +39,7 @@ from dmls.forks.reconcile import (
     next_judgement_ms,
     unvouched_leaves,
 )
-from dmls.forks.renewal import debt_due_ms, owes_path, renewal_due_ms, turn_ms
+from dmls.forks.renewal import DAY_MS, debt_due_ms, eviction_ms, may_evict, owes_path, renewal_due_ms, turn_ms
 from dmls.ids import CommitRef, LeafIndex, ServerName, UserId
 from dmls.matrix.identifiers import server_of
 from dmls.mls.messages.leaf_node import Lifetime
@@ -54,6 +55,7 @@ class Committer:
         leaf_index: its place in the head's tree.
         own: whose it is.
         renewed_by: the node that brought its keys.
+        renewed_at_ms: when that came.
         old_at_ms: when its keys are old.
         is_debtor: it owes fresh keys before it says anything.
     """
@@ -61,6 +63,7 @@ class Committer:
     leaf_index: LeafIndex
     own: OwnDevice
     renewed_by: CommitRef
+    renewed_at_ms: int
     old_at_ms: int
     is_debtor: bool
 
@@ -86,6 +89,10 @@ class Survey:
     """From when on the homeserver may be expected to take a commit of that one."""
     shut_out: tuple[Device, ...]
     """Own devices that are members and have no leaf they can use: what they miss they get by joining again, the first first."""
+    evictions: tuple[LeafRemoval, ...]
+    """Stale leaves that this agent may remove, with nothing else that is removed; they hold no message up."""
+    evict_at_ms: int | None
+    """When it does so if nobody else has; None where it does not."""
     able: frozenset[ServerName]
     """Servers with a leaf that can commit."""
     delay_ms: int
@@ -159,8 +166,12 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
     renewal = _first_renewal(state, situation, committers)
     able = able_servers(situation)
     changes_ms = [free_at_ms(state, user) for user in state.refusals]
+    evictions: tuple[LeafRemoval, ...] = ()
+    evict_at_ms = None
     if entry is not None:
-        changes_ms += [at_ms for at_ms in (next_judgement_ms(situation), may_add_ms) if at_ms is not None]
+        evictions, evict_at_ms, stale_ms = _evictions(state, entry, situation, removals, committers, able)
+        times = (next_judgement_ms(situation), may_add_ms, stale_ms)
+        changes_ms += [at_ms for at_ms in times if at_ms is not None]
     return Survey(
         situation,
         desired,
@@ -174,6 +185,8 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
         renewal,
         0 if renewal is None else free_at_ms(state, renewal[0].own.device.user_id),
         _shut_out(state, situation, desired, removals),
+        evictions,
+        evict_at_ms,
         able,
         _delay_ms(state, situation, removals, additions, committers, able) if committers else 0,
         lists_wanted(situation),
@@ -220,6 +233,8 @@ def _additions(state: RoomState, situation: Situation, now_ms: int) -> tuple[tup
     """
     wanted, waits = [], []
     for device in devices_to_add(situation):
+        if is_asleep(state, device):
+            continue
         removed = situation.removed_at_ms.get(device)
         since = state.member_since_ms.get(device.user_id)
         if state.stand is not None and removed is not None and since is not None and removed >= since:
@@ -260,7 +275,7 @@ def _committer(state: RoomState, entry: NodeEntry, index: LeafIndex, own: OwnDev
     )
     is_lost = leaf.encryption_key not in state.ring
     is_debtor = is_lost or device in bringer.last_resorts or owes_path(state.graph, head, device)
-    return Committer(index, own, bringer.node.commit_ref, old_at_ms, is_debtor)
+    return Committer(index, own, bringer.node.commit_ref, bringer.received_at_ms, old_at_ms, is_debtor)
 
 
 def _first_renewal(state: RoomState, situation: Situation, committers: tuple[Committer, ...]) -> tuple[Committer, int] | None:
@@ -309,6 +324,28 @@ def _shut_out(
     )
 
 
+def _evictions(
+    state: RoomState,
+    entry: NodeEntry,
+    situation: Situation,
+    removals: tuple[LeafRemoval, ...],
+    committers: tuple[Committer, ...],
+    able: frozenset[ServerName],
+) -> tuple[tuple[LeafRemoval, ...], int | None, int | None]:
+    """Return the stale leaves to remove, when, and when there may be others."""
+    stale, next_ms = stale_leaves(state, entry, situation, removals)
+    if not stale or not committers:
+        return (), None, next_ms
+    now_ms, rules = situation.now_ms, state.agent.rules
+    windows = [may_evict(rules, committer.renewed_at_ms) for committer in committers]
+    if not any(begin <= now_ms < end for begin, end in windows):
+        changes = [begin for begin, _ in windows if begin > now_ms] + ([] if next_ms is None else [next_ms])
+        return (), None, min(changes, default=None)
+    # The last moment at which leaves became stale.
+    began = max(eviction_ms(rules, state.room_id, now_ms + 1 - rules.stale_after_ms) - DAY_MS, state.head_since_ms)
+    return stale, began + _turn_delay_ms(state, situation, committers, able, is_responsible=False), next_ms
+
+
 def _delay_ms(
     state: RoomState,
     situation: Situation,
@@ -317,13 +354,25 @@ def _delay_ms(
     committers: tuple[Committer, ...],
     able: frozenset[ServerName],
 ) -> int:
-    head, server = state.stand or CommitRef(b""), state.agent.server_name
     responsible = responsible_servers(additions, removals, _departed_by(state, removals), able)
+    is_responsible = state.agent.server_name in responsible
+    return _turn_delay_ms(state, situation, committers, able, is_responsible=is_responsible)
+
+
+def _turn_delay_ms(
+    state: RoomState,
+    situation: Situation,
+    committers: tuple[Committer, ...],
+    able: frozenset[ServerName],
+    *,
+    is_responsible: bool,
+) -> int:
+    head, server = state.stand or CommitRef(b""), state.agent.server_name
     return commit_delay_ms(
         head,
         server,
         able,
-        is_responsible=server in responsible,
+        is_responsible=is_responsible,
         position=_position(state, situation, committers),
         jitter=sha256(head + server.encode()).digest()[0] / 256,
     )

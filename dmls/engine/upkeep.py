@@ -111,10 +111,11 @@ def _commit_if_due(draft: Draft, plan: Plan) -> bool:
     committer, renewal_ms = seen.renewal
     renews = renewal_ms <= draft.now_ms
     mends = plan.due_ms is not None and plan.due_ms <= draft.now_ms
-    if not renews and not mends:
+    evicts = seen.evict_at_ms is not None and seen.evict_at_ms <= draft.now_ms
+    if not renews and not mends and not evicts:
         return False
     ask_for_key_packages(draft, seen.additions)
-    if not (renews or seen.removals or seen.rejects):
+    if not (renews or evicts or seen.removals or seen.rejects):
         # Additions that cannot be made yet are no reason to resolve branches more often than once a minute.
         merges = seen.needs_merge and draft.now_ms >= draft.state.last_merge_ms + MERGE_PAUSE_MS
         has_reason = merges or bool(ready_key_packages(draft, seen.additions))
@@ -289,6 +290,8 @@ def next_wake_ms(draft: Draft) -> int | None:
     if plan is not None:
         if plan.due_ms is not None:
             times.append(_commit_wake_ms(draft, plan))
+        if seen.evict_at_ms is not None:
+            times.append(max(seen.evict_at_ms, seen.free_ms, now_ms + 1))
         if seen.renewal is not None:
             times.append(max(seen.renewal[1], seen.free_ms, now_ms + 1))
         join_ms = next_join_ms(state, plan, now_ms)

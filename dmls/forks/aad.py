@@ -7,6 +7,7 @@ types cannot say, so that everybody refuses the same bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Final
 
 from dmls.errors import CodecError, InvalidCommitError, InvalidGroupInfoError, InvalidMessageError, UnsupportedError, UsageError
@@ -34,6 +35,7 @@ __all__ = [
     "DmlsNodeRef",
     "DmlsParams",
     "EpochPointer",
+    "Farewell",
     "KeySchedule",
     "VoteTBS",
     "commit_ref",
@@ -78,6 +80,16 @@ class KeySchedule(Enum8):
     PPRF = 2
 
 
+class Farewell(IntEnum):
+    """What a commit says of all the devices that it removes."""
+
+    NOTHING = 0
+    GONE = 1
+    """They are gone for good; it is their user's word."""
+    STALE = 2
+    """They have not renewed their keys for too long, and are added again when they show that they live."""
+
+
 @struct
 class DmlsParams:
     """The parameters of a group, the same in every epoch. `retain_seconds` in seconds, `room_id` in UTF-8."""
@@ -108,7 +120,7 @@ class EpochPointer:
 
 @struct
 class DmlsCommitAAD:
-    """Authenticated data of a commit. `state_events` are event IDs in UTF-8, for information; `logout` is 0 or 1."""
+    """Authenticated data of a commit. `state_events` are event IDs in UTF-8, for information; `logout` is one of `Farewell`."""
 
     version: uint8
     parent: EpochPointer
@@ -246,7 +258,7 @@ def make_commit_aad(
     *,
     resolves: Sequence[EpochPointer] = (),
     rejects: Sequence[EpochPointer] = (),
-    logout: bool = False,
+    logout: int = 0,
     state_events: Sequence[str] = (),
 ) -> bytes:
     """Return the authenticated data of a commit.
@@ -257,7 +269,7 @@ def make_commit_aad(
     if not 0 < vote_seq <= MAX_VOTE_SEQ or len(state_events) > MAX_STATE_EVENTS:
         raise UsageError("vote_seq or the number of state events is out of range")
     events = tuple(event.encode() for event in state_events)
-    return encode(DmlsCommitAAD(VERSION, parent, tuple(resolves), tuple(rejects), vote_seq, int(logout), events))
+    return encode(DmlsCommitAAD(VERSION, parent, tuple(resolves), tuple(rejects), vote_seq, logout, events))
 
 
 def decode_commit_aad(data: bytes) -> DmlsCommitAAD:
@@ -273,8 +285,8 @@ def decode_commit_aad(data: bytes) -> DmlsCommitAAD:
         raise UnsupportedError(f"DMLS version {aad.version} is not implemented")
     if aad.vote_seq > MAX_VOTE_SEQ:
         raise InvalidCommitError("vote_seq is out of range")
-    if aad.logout > 1:
-        raise InvalidCommitError("logout is neither 0 nor 1")
+    if aad.logout > Farewell.STALE:
+        raise InvalidCommitError("logout says nothing that is known")
     if len(aad.state_events) > MAX_STATE_EVENTS:
         raise InvalidCommitError("too many state events")
     return aad

@@ -200,6 +200,10 @@ class EpochGraph:
         """
         return self._renewals[ref].get(device) if ref in self._renewals else None
 
+    def leaf_renewals(self, ref: CommitRef) -> Mapping[Device, CommitRef]:
+        """Return for each device of an epoch which node brought the keys of its leaf, where that is known (`leaf_renewal`)."""
+        return self._renewals.get(ref, Map())
+
     def path_up(self, ref: CommitRef) -> Iterator[CommitRef]:
         """Go from a node up to its genesis or anchor, both included; nothing for `VIRTUAL_ROOT`.
 

@@ -54,6 +54,7 @@ class Node:
         adds: devices added; of an external commit its author, also where it replaces an own older leaf.
         removes: devices removed.
         logout: the commit says that the devices it removes are gone for good.
+        evicts: it says that they have not renewed their keys for too long.
         resolves: nodes that the author has dealt with.
         rejects: nodes that the author could not process.
         before_departure: the event is in the causal past of the leave or ban that ended its author's membership.
@@ -75,6 +76,7 @@ class Node:
     adds: tuple[Device, ...] = ()
     removes: tuple[Device, ...] = ()
     logout: bool = False
+    evicts: bool = False
     resolves: tuple[CommitRef, ...] = ()
     rejects: tuple[CommitRef, ...] = ()
     before_departure: bool = False
@@ -176,7 +178,7 @@ class Vote:
         return cls(_device(record.device), CommitRef(record.commit_ref), record.vote_seq, bool(record.is_spent))
 
 
-_FLAGS: Final = ("is_genesis", "is_external", "by_create_sender", "logout", "before_departure", "is_spent", "is_anchor")
+_FLAGS: Final = ("is_genesis", "is_external", "by_create_sender", "logout", "before_departure", "is_spent", "is_anchor", "evicts")
 """From the lowest bit up."""
 
 

@@ -47,6 +47,7 @@ class RemovalReason(Enum):
     REMOVED = "removed"
     CREDENTIAL = "credential"
     UNVOUCHED = "unvouched"
+    STALE = "stale"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""When devices renew the keys of their leaves (docs/protocol.md, Section 8).
+"""When devices renew the keys of their leaves, and when those go that do not (docs/protocol.md, Section 8).
 
 All times are in milliseconds. What has to be spread over time is spread by hashes, so that an agent comes to the same time again
 after a restart, and different agents to different ones.
@@ -6,19 +6,33 @@ after a restart, and different agents to different ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from dmls.forks.graph import Device, EpochGraph
-from dmls.ids import CommitRef
+from dmls.ids import CommitRef, RoomId
 
-__all__ = ["RenewalRules", "debt_due_ms", "message_limit", "owes_path", "renewal_due_ms", "turn_ms"]
+__all__ = [
+    "DAY_MS",
+    "RenewalRules",
+    "debt_due_ms",
+    "eviction_ms",
+    "is_dormant",
+    "may_evict",
+    "message_limit",
+    "owes_path",
+    "renewal_due_ms",
+    "turn_ms",
+]
 
 RENEW_AFTER_MS: Final = 5 * 86_400_000
 RENEW_SPREAD_MS: Final = 2 * 86_400_000
 RENEW_AFTER_MESSAGES: Final = 1_000
 DEBT_WITHIN_MS: Final = 600_000
+STALE_AFTER_MS: Final = 30 * 86_400_000
+DAY_MS: Final = 86_400_000
 TURN_MS: Final = 2_000
 """How far apart the turns of two members are, who would all renew on one head."""
 LONGEST_TURN_MS: Final = 3_600_000
@@ -34,12 +48,14 @@ class RenewalRules:
         spread_ms: ... plus a share of this, which depends on the device.
         after_messages: and when this many messages were sent under them, or a share of it from three quarters up.
         debt_within_ms: how long keys that the head does not have are left unpaid.
+        stale_after_ms: a leaf whose keys are older than this is removed; much more than `after_ms` and `spread_ms`.
     """
 
     after_ms: int = RENEW_AFTER_MS
     spread_ms: int = RENEW_SPREAD_MS
     after_messages: int = RENEW_AFTER_MESSAGES
     debt_within_ms: int = DEBT_WITHIN_MS
+    stale_after_ms: int = STALE_AFTER_MS
 
 
 def _share(label: bytes, ref: CommitRef, device: Device) -> float:
@@ -108,6 +124,34 @@ def turn_ms(head: CommitRef, device: Device, members: int) -> int:
     All may be overdue at once, as after a long night; then one in `members` times two seconds has its turn.
     """
     return int(_share(b"turn", head, device) * min(members * TURN_MS, LONGEST_TURN_MS))
+
+
+def eviction_ms(rules: RenewalRules, room_id: RoomId, alive_at_ms: int) -> int:
+    """Return when a device that last showed its life at `alive_at_ms` is removed from a room.
+
+    That is once a day, at a time of the room's own: leaves that become stale on one day go with one commit, and agents that saw
+    the same things some seconds apart come to the same time.
+    """
+    offset = int.from_bytes(sha256(b"DMLS 1.0 eviction" + room_id.encode()).digest()[:6], "big") % DAY_MS
+    return -(-(alive_at_ms + rules.stale_after_ms - offset) // DAY_MS) * DAY_MS + offset
+
+
+def may_evict(rules: RenewalRules, renewed_at_ms: int) -> tuple[int, int]:
+    """Return from when until when an agent that renewed its own keys at `renewed_at_ms` may remove others' stale leaves.
+
+    One that has slept must first be told what the others have done meanwhile: it renews its own keys and waits a day.
+    """
+    return renewed_at_ms + DAY_MS, renewed_at_ms + rules.after_ms + rules.spread_ms + DAY_MS
+
+
+def is_dormant(graph: EpochGraph, head: CommitRef, device: Device, seen_at_ms: Callable[[CommitRef], int]) -> bool:
+    """Tell whether the head's chain has removed a device as stale, and no node of its own has come since.
+
+    `seen_at_ms` tells when a node was stored here.
+    """
+    refs = graph.removals().get(device, ())
+    evicted = [seen_at_ms(ref) for ref in refs if graph.node(ref).evicts and graph.is_ancestor(ref, head)]
+    return bool(evicted) and max(map(seen_at_ms, graph.authored(device)), default=-1) <= max(evicted)
 
 
 def message_limit(rules: RenewalRules, device: Device, renewed_by: CommitRef) -> int:

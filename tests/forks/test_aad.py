@@ -24,6 +24,7 @@ from dmls.forks.aad import (
     DmlsMessageAAD,
     DmlsParams,
     EpochPointer,
+    Farewell,
     KeySchedule,
     commit_ref,
     content_hash,
@@ -129,7 +130,7 @@ def test_identity_that_does_not_decode_is_refused(identity: bytes) -> None:
     vote_seq=st.integers(1, 2**63 - 1),
     resolves=st.lists(pointers, max_size=3),
     rejects=st.lists(pointers, max_size=3),
-    logout=st.booleans(),
+    logout=st.sampled_from(Farewell),
     state_events=st.lists(names, max_size=3),
 )
 def test_commit_aad_is_read_back(
@@ -137,7 +138,7 @@ def test_commit_aad_is_read_back(
     vote_seq: int,
     resolves: list[EpochPointer],
     rejects: list[EpochPointer],
-    logout: bool,
+    logout: int,
     state_events: list[str],
 ) -> None:
     data = make_commit_aad(parent, vote_seq, resolves=resolves, rejects=rejects, logout=logout, state_events=state_events)
@@ -158,7 +159,7 @@ def test_commit_aad_is_on_the_wire_as_documented() -> None:
     [
         ({"version": 2}, UnsupportedError),
         ({"vote_seq": 2**63}, InvalidCommitError),
-        ({"logout": 2}, InvalidCommitError),
+        ({"logout": 3}, InvalidCommitError),
         ({"state_events": (b"$",) * 33}, InvalidCommitError),
     ],
 )

@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from dmls.forks.renewal import RenewalRules, debt_due_ms, message_limit, owes_path, renewal_due_ms, turn_ms
+from dmls.forks.renewal import (
+    RenewalRules,
+    debt_due_ms,
+    eviction_ms,
+    is_dormant,
+    may_evict,
+    message_limit,
+    owes_path,
+    renewal_due_ms,
+    turn_ms,
+)
+from dmls.ids import RoomId
 from tests.support.epoch_graphs import Story, make_device, ref_of
 
 RULES = RenewalRules()
@@ -120,3 +131,39 @@ def test_the_number_of_messages_under_one_key_is_limited() -> None:
     assert max(limits) <= 1_000
     assert len(limits) > 100
     assert message_limit(RenewalRules(after_messages=1), CROWD[0], HEAD) == 1
+
+
+# Who does not renew them any more
+
+
+def test_stale_leaves_go_once_a_day() -> None:
+    room = RoomId("!room:hs1")
+    times = {alive_at_ms: eviction_ms(RULES, room, alive_at_ms) for alive_at_ms in range(0, 3 * DAY_MS, DAY_MS // 7)}
+    assert all(0 <= at_ms - alive_at_ms - 30 * DAY_MS < DAY_MS for alive_at_ms, at_ms in times.items())
+    assert len(set(times.values())) <= 4
+    assert {at_ms % DAY_MS for at_ms in times.values()} != {eviction_ms(RULES, RoomId("!other:hs1"), 0) % DAY_MS}
+
+
+def test_who_has_just_come_or_come_back_removes_nobody() -> None:
+    begin, end = may_evict(RULES, 1_000)
+    assert begin == 1_000 + DAY_MS
+    # One that renews its keys in time is never barred by having waited.
+    assert end >= max(renewal_due_ms(RULES, device, HEAD, 1_000, None) for device in CROWD)
+
+
+def test_a_device_removed_as_stale_sleeps_until_it_makes_a_node() -> None:
+    story = room().commit("e", "a", by="alice/1@hs1", removes=["bob/1@hs2"], evicts=True)
+    story.commit("s", "p", by="bob/1@hs2")
+    seen = {ref_of(name): at_ms for at_ms, name in enumerate(("g", "p", "a", "s", "e", "x"))}
+    bob = make_device("bob/1@hs2")
+    assert is_dormant(story.graph, ref_of("e"), bob, seen.__getitem__)
+    assert not is_dormant(story.graph, ref_of("a"), bob, seen.__getitem__)
+    assert not is_dormant(story.graph, ref_of("e"), make_device("mallory/1@hs4"), seen.__getitem__)
+    # Also one that has lost: it lives.
+    story.commit("x", "a", by="bob/1@hs2", is_external=True, adds=["bob/1@hs2"])
+    assert not is_dormant(story.graph, ref_of("e"), bob, seen.__getitem__)
+
+
+def test_a_device_that_was_removed_for_another_reason_does_not_sleep() -> None:
+    story = room().commit("r", "a", by="alice/1@hs1", removes=["bob/1@hs2"])
+    assert not is_dormant(story.graph, ref_of("r"), make_device("bob/1@hs2"), lambda _ref: 0)

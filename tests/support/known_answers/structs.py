@@ -88,7 +88,7 @@ def _encode(name: str, fields: Mapping[str, Any]) -> bytes:
             int(fields["vote_seq"]),
             resolves=[_read_pointer(item) for item in fields["resolves"]],
             rejects=[_read_pointer(item) for item in fields["rejects"]],
-            logout=bool(fields["logout"]),
+            logout=fields["logout"],
             state_events=fields["state_events"],
         )
     if name == "DmlsNodeRef":
@@ -133,7 +133,7 @@ def _refused() -> Any:
         ("EpochPointer", "no epoch id at all", b"\x20" + _REFS[0]),
         ("DmlsCommitAAD", "another version", b"\x02" + aad[1:]),
         ("DmlsCommitAAD", "a vote_seq of 2^63", aad[:seq] + b"\x80" + bytes(7) + aad[seq + 8 :]),
-        ("DmlsCommitAAD", "a logout of 2", aad[: seq + 8] + b"\x02" + aad[seq + 9 :]),
+        ("DmlsCommitAAD", "a logout of 3", aad[: seq + 8] + b"\x03" + aad[seq + 9 :]),
         ("DmlsCommitAAD", "33 state events", aad[:-1] + b"\x40\x42" + b"\x01$" * 33),
         ("DmlsCommitAAD", "something after it", aad + b"\x00"),
         ("DmlsMessageAAD", "another version", b"\x02\x20" + _REFS[0] + b"\x00"),
