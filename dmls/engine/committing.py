@@ -57,7 +57,7 @@ from dmls.mls.messages.message import AuthenticatedContent, MLSMessage, encode_m
 from dmls.mls.messages.proposal import Add, ProposalBody, Remove
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
-__all__ = ["ready_key_packages", "send_commit", "send_external_commit", "send_genesis"]
+__all__ = ["needs_keyframe", "ready_key_packages", "send_commit", "send_external_commit", "send_genesis"]
 
 KEYFRAME_EVERY = 32
 """Least number of commits between two keyframes."""
@@ -252,12 +252,17 @@ def _own_everything(draft: Draft, ref: CommitRef) -> None:
         add_epoch(draft, ref, replace(held.state, own_leaves=leaves), {})
 
 
+def needs_keyframe(commits: int, volume: int, tree: RatchetTree) -> bool:
+    """Tell whether a commit carries its tree: `commits`, it included, since the last one that did, with `volume` bytes in all."""
+    return commits >= KEYFRAME_EVERY and volume > len(tree.encode())
+
+
 def _own_entry(draft: Draft, node: Node, tree: RatchetTree, parent: NodeEntry, size: int, group_info: bytes) -> NodeEntry:
     """Return the entry of an own commit, and decide whether it carries a keyframe."""
     commits = parent.commits_since_keyframe + 1
     volume = parent.bytes_since_keyframe + size
     keyframe_event = draft.state.entries[parent.keyframe].node.event_id
-    carries = not keyframe_event or (commits >= KEYFRAME_EVERY and volume > len(tree.encode()))
+    carries = not keyframe_event or needs_keyframe(commits, volume, tree)
     return NodeEntry(
         node,
         parent.group,
