@@ -37,7 +37,7 @@ def find_standing(state: RoomState, now_ms: int) -> Standing:
     if old is None or old == candidate or old not in state.epochs or not _is_deep(state, candidate):
         return Standing(candidate, failed)
     since = state.away_since_ms or now_ms
-    if now_ms >= since + DEEP_SWITCH_MS:
+    if now_ms >= since + DEEP_SWITCH_MS or _is_lost_join(state, old, candidate):
         return Standing(candidate, failed)
     stand, shunned = _own_branch(state, old, candidate, failed)
     return Standing(stand, shunned, since)
@@ -76,6 +76,18 @@ def _is_deep(state: RoomState, ref: CommitRef) -> bool:
 
 def _held_above(state: RoomState, ref: CommitRef) -> list[CommitRef]:
     return [held for held in state.epochs if state.graph.is_ancestor(held, ref)]
+
+
+def _is_lost_join(state: RoomState, old: CommitRef, candidate: CommitRef) -> bool:
+    """Tell whether all that is held is an external commit by which an own device has joined, and own commits on it.
+
+    It came too late for the others, and there is nothing to wait for.
+    """
+    own = state.agent.devices
+    nodes = [state.graph.node(ref) for ref in state.graph.branch(candidate, old)]
+    if not nodes or not nodes[0].is_external or any(node.author not in own for node in nodes):
+        return False
+    return state.tally.supporters(nodes[0].commit_ref) <= {device.user_id for device in own}
 
 
 def _own_branch(

@@ -95,3 +95,26 @@ def test_it_is_not_followed_if_it_goes_back(room: Room) -> None:
     assert _joins(one, room.a) == joins
     assert room.own in one.state.graph.chain(one.state.stand)
     assert (Table.EPOCH, bytes(room.own)) in one.records
+
+
+def test_a_newcomer_whose_join_lost_follows_at_once(seed: int) -> None:
+    hall = Hall(seed, "one", "two")
+    hall.add_device("@a:one")
+    hall.join("@a:one")
+    hall.wait(30)
+    hall.cut(["one"], ["two"])
+    late = hall.add_device("@b:two")
+    hall.add_device("@b:two", "E")
+    hall.add_device("@a:one", "E")
+    hall.wait(30)
+    # Server two joins on the genesis, of which it holds nothing, and meanwhile server one goes on.
+    two = hall["two"]
+    for event in list(hall.timeline)[:1]:
+        hall.deliver("two", event)
+    hall.set_membership("@b:two", Membership.JOIN, servers=["two"])
+    assert two.state.graph.node(two.state.graph.authored(late)[0]).is_external
+    hall.tell_state("one")
+    hall.heal()
+    hall.wait(90)
+    assert len(hall.stands()) == 1
+    assert hall["one"].members() == {"@a:one", "@b:two"}
