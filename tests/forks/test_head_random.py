@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,71 +107,6 @@ def test_what_nobody_joined_stands_behind_may_be_seen_or_not(seed: int, size: in
     if {graph.node(ref).content_hash for ref in graph if ref not in kept}.isdisjoint(node.content_hash for node in backed):
         seen_votes = [vote for vote in votes if vote.commit_ref in kept]
         assert compute_head(arrive(backed), seen_votes, joined) == compute_head(graph, votes, joined)
-
-
-@given(seed=seeds, size=st.integers(1, 12))
-def test_whatever_a_banned_user_adds_the_head_stays(seed: int, size: int) -> None:
-    rng = random.Random(seed)
-    nodes, votes, joined = random_room(rng, size)
-    graph = arrive(nodes)
-    head = compute_head(graph, votes, joined)
-    banned = [make_device(f"mallory/{number}@hs{1 + number % 2}") for number in range(4)]
-    everybody = sorted({node.author for node in nodes})
-    refs = list(graph)
-    for number in range(12):
-        parent = rng.choice(refs)
-        author = rng.choice(banned)
-        node = Node(
-            commit_ref=CommitRef(rng.randbytes(4)),
-            parent_ref=parent,
-            event_id=EventId(f"$m{number}"),
-            sender=author.user_id,
-            author=author,
-            epoch=graph.node(parent).epoch + 1,
-            vote_seq=rng.randint(1, 2**63 - 1),
-            content_hash=rng.randbytes(4),
-            is_external=rng.random() < 0.3,
-            adds=(rng.choice(banned),),
-            removes=(rng.choice(everybody),),
-            logout=rng.random() < 0.5,
-            resolves=tuple(refs),
-        )
-        graph = graph.add(node)
-        refs.append(node.commit_ref)
-        votes.append(Vote(rng.choice(banned), rng.choice(refs), rng.randint(1, 2**63 - 1)))
-    assert compute_head(graph, votes, joined) == head
-
-
-@pytest.mark.parametrize("attempt", range(30))
-def test_one_user_moves_no_head_that_two_others_vote_for(attempt: int) -> None:
-    rng = random.Random(attempt)
-    story = Story("alice@hs1", "bob@hs2", "mallory@hs4").genesis("g", by="alice/1@hs1")
-    story.commit("p", "g", by="alice/1@hs1", adds=["bob/1@hs2", "mallory/1@hs4"])
-    story.commit("a", "p", by="alice/1@hs1").vote("bob/1@hs2", "a")
-    refs = ["g", "p"]
-    for number in range(20):
-        device = f"mallory/{rng.randint(1, 5)}@hs4"
-        parent = rng.choice(refs)
-        twin = rng.random() < 0.3 and number > 0
-        original = f"m{rng.randrange(number)}" if twin else ""
-        if twin:
-            node = story.graph.node(ref_of(original))
-            story.graph = story.graph.add(replace(node, commit_ref=CommitRef(rng.randbytes(32))))
-            story.commit(f"m{number}", original, by=device)
-        else:
-            story.commit(
-                f"m{number}",
-                parent,
-                by=device,
-                is_external=rng.random() < 0.3,
-                adds=[f"mallory/{rng.randint(1, 5)}@hs4"],
-                removes=rng.sample(["alice/1@hs1", "bob/1@hs2"], rng.randint(0, 2)),
-                logout=rng.random() < 0.5,
-                before_departure=rng.random() < 0.2,
-            )
-        refs.append(f"m{number}")
-        story.vote(device, rng.choice(refs))
-    assert story.head == "a"
 
 
 @given(seed=seeds, size=st.integers(1, 15))

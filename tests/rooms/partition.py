@@ -28,31 +28,40 @@ class PartedWorld(World):
     """Homeservers on different sides hear nothing of each other."""
     deaf: set[str] = field(default_factory=set)
     """Homeservers that answer, but are not told anything."""
-    waiting: dict[str, list[Callable[[], object]]] = field(default_factory=dict)
+    waiting: dict[str, list[tuple[str, Callable[[], object]]]] = field(default_factory=dict)
+    """For each homeserver what others have sent it and did not get through, and from where."""
     on_step: Callable[[], None] = lambda: None
     """Called after everything that happens to a homeserver."""
 
     def part(self, *sides: Iterable[str]) -> None:
-        """Cut the links between groups of homeservers."""
+        """Cut the links between groups of homeservers, and mend those within them."""
         self.sides = {name: number for number, names in enumerate(sides) for name in names}
+        self._deliver()
 
     def join_again(self) -> None:
         """Mend all links; what waited arrives."""
         self.sides, self.deaf = {}, set()
-        while any(self.waiting.values()):
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while True:
             for name in sorted(self.waiting):
-                for each in self.waiting.pop(name):
-                    each()
-                    self.on_step()
+                waited = self.waiting.pop(name)
+                for source, happened in waited:
+                    self._tell(source, self.homes[name], happened)
             self.settle()
-        self.settle()
+            if not any(not self._is_deaf(source, name) for name, waited in self.waiting.items() for source, _ in waited):
+                return
 
     def is_cut(self, one: str, other: str) -> bool:
         return self.sides.get(one, 0) != self.sides.get(other, 0)
 
+    def _is_deaf(self, source: str, name: str) -> bool:
+        return self.is_cut(source, name) or name in self.deaf
+
     def _tell(self, source: str, home: Home, happened: Callable[[], object]) -> None:
-        if self.is_cut(source, home.server) or home.server in self.deaf:
-            self.waiting.setdefault(home.server, []).append(happened)
+        if self._is_deaf(source, home.server):
+            self.waiting.setdefault(home.server, []).append((source, happened))
         else:
             happened()
             self.on_step()

@@ -72,18 +72,21 @@ class Deviant:
         vote_seq: int = 900,
         witness: RoomState | None = None,
         epoch: bytes | None = None,
+        pointer_ref: CommitRef | None = None,
+        alter_info: Callable[[GroupInfo], GroupInfo] = lambda info: info,
         **breach: Callable[[Any], Any],
     ) -> dict[str, Any]:
         """Return the content of a commit's event; `breach` are arguments of `forge_commit`.
 
-        With `witness`, a service that can follow the commit, its GroupInfo lets others join.
+        With `witness`, a service that can follow the commit, its GroupInfo lets others join. The signed pointer names
+        `pointer_ref` and `epoch` instead of the parent and its epoch id.
         """
         held = self.state.epochs[parent].state
         leaf = find_leaf(held.public.tree, self.own.device)
         assert leaf is not None
         suite = held.public.suite
         author = _Author(suite, self.own.client, held, leaf, self.random)
-        pointer = EpochPointer(parent, epoch_id(held) if epoch is None else epoch)
+        pointer = EpochPointer(pointer_ref or parent, epoch_id(held) if epoch is None else epoch)
         aad = make_commit_aad(pointer, vote_seq)
         alter = breach.pop("alter_content", lambda content: content)
         message = forge_commit(
@@ -92,10 +95,16 @@ class Deviant:
             alter_content=lambda content: alter(replace(content, authenticated_data=aad)),
             **breach,  # type: ignore[arg-type]
         )
-        return self._content(parent, held, leaf, message, witness)
+        return self._content(parent, held, leaf, message, witness, alter_info)
 
     def _content(
-        self, parent: CommitRef, held: GroupState, leaf: LeafIndex, message: bytes, witness: RoomState | None
+        self,
+        parent: CommitRef,
+        held: GroupState,
+        leaf: LeafIndex,
+        message: bytes,
+        witness: RoomState | None,
+        alter_info: Callable[[GroupInfo], GroupInfo],
     ) -> dict[str, Any]:
         suite = held.public.suite
         public = decode(MLSMessage, message).body
@@ -113,6 +122,7 @@ class Deviant:
             group = transition.group
             unsigned = GroupInfo(group.context, (make_node_ref(ref), pub), group.confirmation_tag, leaf, b"")
             info = sign_group_info(suite, unsigned, self.own.client)
+        info = sign_group_info(suite, alter_info(info), self.own.client)
         entry = self.state.entries[parent]
         keyframe = self.state.entries[entry.keyframe].node.event_id
         body = CommitBody(

@@ -110,6 +110,8 @@ class Hall:
         self.withheld: Callable[[str, RoomEvent], bool] = lambda server, event: False
         self.missed: dict[str, list[RoomEvent]] = {name: [] for name in servers}
         self._sides: list[frozenset[str]] = [frozenset(servers)]
+        self.forgetful: set[str] = set()
+        """Servers whose services lose the private halves of the key packages they give away."""
         self.refused: set[str] = set()
         """Servers whose services' events are refused."""
         self.results: dict[tuple[str, EventId], EventResult] = {}
@@ -157,9 +159,15 @@ class Hall:
         auth = () if before is None else (before.event_id,)
         event = MemberEvent(EventId(f"$member-{self.version}"), user_id, UserId(by or user), membership, auth)
         self.members[user_id] = event
+        earlier = [sent for sent in self.timeline if sent.sender == user_id]
         for name in servers or self.services:
             self.step(name, MemberEventReceived(event))
             self.tell_state(name)
+            if membership in (Membership.LEAVE, Membership.BAN):
+                # The homeserver sees that these come before the departure.
+                for sent in earlier:
+                    if (name, sent.event_id) in self.results:
+                        self.step(name, EventReceived(replace(sent, before_departure=True)))
         return event
 
     def tell_state(self, name: str, members: dict[UserId, MemberEvent] | None = None) -> None:
@@ -242,7 +250,8 @@ class Hall:
             return None
         now = self.now // 1000
         bundle = create_key_package(SUITE, own.client, Lifetime(now - 3600, now + 86_400), owner.random)
-        owner.bundles[bundle.ref] = bundle
+        if device.server not in self.forgetful:
+            owner.bundles[bundle.ref] = bundle
         return encode_message(bundle.key_package)
 
     def _list(self, name: str, user: UserId) -> DeviceListChanged:
