@@ -76,7 +76,9 @@ def _pause_ends_ms(state: RoomState, plan: Plan, now_ms: int) -> int:
     if not state.last_join_ms:
         return 0
     if _has_lost_race(state, plan):
-        return state.last_join_ms + min(_LOST_RACE_PAUSE_MS << min(_lost_races(state, plan, now_ms), 8), REJOIN_PAUSE_MS)
+        races = _lost_races(state, plan, now_ms)
+        # One lost race is nothing unusual when a room begins.
+        return state.last_join_ms + min(_LOST_RACE_PAUSE_MS << min(races, 8), REJOIN_PAUSE_MS) if races > 1 else 0
     return state.last_join_ms + min(REJOIN_PAUSE_MS << min(state.join_failures, 6), MAX_REJOIN_PAUSE_MS)
 
 
