@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dmls.engine.effects import EncryptOutcome
@@ -13,9 +15,18 @@ from dmls.matrix.events import Membership
 from tests.rooms.homes import Home
 from tests.rooms.partition import PartedWorld
 
-__all__ = ["USERS", "Play"]
+__all__ = ["USERS", "Play", "play_seeds"]
 
 USERS = {"hs1": ("alice", "bob"), "hs2": ("dan", "dora"), "hs3": ("erin",)}
+
+
+def play_seeds(seed: int, count: int) -> Iterator[int]:
+    """Yield the seeds of rooms, the same each time; with `DMLS_SOAK` set ten times as many, others each time."""
+    is_soak = bool(os.environ.get("DMLS_SOAK"))
+    first = secrets.randbits(32) if is_soak and "DMLS_SEED" not in os.environ else seed
+    for number in range(first, first + count * (10 if is_soak else 1)):
+        print(f"this room again: DMLS_SEED={number}")
+        yield number
 
 
 @dataclass

@@ -21,7 +21,7 @@ from dmls.matrix.events import Membership
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from tests.rooms.homes import ROOM, Home, heads
 from tests.rooms.partition import PartedWorld
-from tests.rooms.play import USERS, Play
+from tests.rooms.play import USERS, Play, play_seeds
 from tests.support.attacker import steal
 from tests.support.forensics import Finder, Witness, epoch_secrets, held_secrets
 
@@ -300,7 +300,13 @@ def test_nothing_that_is_gone_is_found_in_the_files(tmp_path: Path, seed: int, w
 
 
 def test_nothing_that_is_gone_is_found_in_random_rooms(tmp_path: Path, seed: int, witness: Witness) -> None:
-    exam = Examination(tmp_path, seed, witness)
+    for number in play_seeds(seed, 1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _play(Examination(folder, number, witness), random.Random(number))
+
+
+def _play(exam: Examination, rng: random.Random) -> None:
     exam.world.on_step = lambda: None
     for name in USERS:
         exam.home(name)
@@ -311,7 +317,7 @@ def test_nothing_that_is_gone_is_found_in_random_rooms(tmp_path: Path, seed: int
         exam.check_deadlines()
         exam.examine()
 
-    room = Play(exam.world, random.Random(seed), after)
+    room = Play(exam.world, rng, after)
     room.begin()
     room.play(30)
     exam.pass_time(3 * DAY + HOUR)

@@ -18,7 +18,7 @@ from dmls.forks.pprf import init_secret_rule
 from dmls.ids import CommitRef, EventId
 from tests.rooms.homes import ROOM
 from tests.rooms.partition import PartedWorld
-from tests.rooms.play import USERS, Play
+from tests.rooms.play import USERS, Play, play_seeds
 from tests.support.attacker import Attacker, Loot, Transcript, admitted, admitted_messages, steal
 
 
@@ -100,11 +100,10 @@ def test_a_stolen_store_gives_what_is_admitted_and_no_more(
     monkeypatch.setattr(committing, "group_extensions", partial(group_extensions, key_schedule=schedule))
     monkeypatch.setattr(committing, "init_secret_rule", lambda _default: init_secret_rule(schedule))
     counts: Counter[str] = Counter()
-    for number in range(4):
-        print(f"game {number}")
+    for number in play_seeds(seed, 4):
         folder = tmp_path / str(number)
         folder.mkdir()
-        game = Game(folder, seed + number, 25)
+        game = Game(folder, number, 25)
         game.play()
         game.judge()
         game.world.close()
