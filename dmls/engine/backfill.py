@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
-from dmls.engine.effects import BackfillWanted, BlobWanted, Table
+from dmls.engine.effects import BackfillWanted, BlobWanted, NoticeKind, Table
 from dmls.engine.parking import ANCHOR, BLOB, Asked, ParkedEvent
 from dmls.engine.records import delete_asked, put_asked, put_parked
 from dmls.engine.state import Draft, RoomState
@@ -47,7 +47,9 @@ def park(draft: Draft, key: bytes, parked: ParkedEvent) -> None:
     draft.update(parking=parking)
     put_parked(draft, key, parked)
     for other in evicted:
-        _forget(draft, other, before.events.get(other, parked))
+        gone = before.events.get(other, parked)
+        _forget(draft, other, gone)
+        _report(draft, gone)
 
 
 def take_out(draft: Draft, key: bytes) -> ParkedEvent | None:
@@ -58,6 +60,11 @@ def take_out(draft: Draft, key: bytes) -> ParkedEvent | None:
         draft.update(parking=before.remove(key))
         _forget(draft, key, parked)
     return parked
+
+
+def _report(draft: Draft, parked: ParkedEvent) -> None:
+    """Tell that an event is given up; should it come again, it is looked at anew."""
+    draft.notify(NoticeKind.PARKED_EVENT_DROPPED, parked.missing.commit_ref, parked.event.event_id)
 
 
 def settle_asked(draft: Draft, name: bytes, before: Asked | None) -> None:
@@ -88,6 +95,7 @@ def drop_stale(draft: Draft) -> None:
     for key, parked in sorted(parking.events.items()):
         if parked.parked_at_ms + PARKED_FOR_MS <= draft.now_ms:
             take_out(draft, key)
+            _report(draft, parked)
     times = (parked.parked_at_ms for parked in draft.state.parking.events.values())
     _note(draft, oldest_ms=min(times, default=draft.now_ms))
 

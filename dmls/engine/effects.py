@@ -164,6 +164,7 @@ class NoticeKind(StrEnum):
     ROLLED_BACK = "rolled_back"
     REJOINED = "rejoined"
     EPOCH_DELETED = "epoch_deleted"
+    PARKED_EVENT_DROPPED = "parked_event_dropped"
 
 
 @dataclass(frozen=True, slots=True)

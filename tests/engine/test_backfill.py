@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dmls.engine.backfill import ASKED_AT_ONCE, PARKED_FOR_MS
-from dmls.engine.effects import BackfillWanted, BlobWanted, DecryptOutcome, EventToSend, OutboxItem, Table
+from dmls.engine.effects import BackfillWanted, BlobWanted, DecryptOutcome, EventToSend, NoticeKind, OutboxItem, Table
 from dmls.engine.inputs import BlobProvided, EventReceived, Tick
 from dmls.engine.parking import MAX_PARKED_OF_SERVER
 from dmls.forks.aad import EpochPointer, make_commit_aad
@@ -100,6 +100,7 @@ def test_what_never_comes_is_asked_for_ever_more_rarely_and_given_up_after_a_wee
     late = follower(world, timeline, answers=False)
     late.see(*(event for event in timeline if event != lost))
     start = late.now
+    waiting = {str(parked.event.event_id) for parked in late.state.parked.values()}
     asked = []
     for _ in range(12):
         late.wait(late.now + HOUR_MS)
@@ -111,6 +112,9 @@ def test_what_never_comes_is_asked_for_ever_more_rarely_and_given_up_after_a_wee
     late.wait(start + PARKED_FOR_MS + HOUR_MS)
     count = len(late.asked)
     assert not late.state.parked
+    dropped = [notice.text for notice in late.notices if notice.kind == NoticeKind.PARKED_EVENT_DROPPED]
+    assert set(dropped) == waiting
+    assert len(dropped) == len(waiting)
     late.wait(late.now + DAY_MS)
     assert len(late.asked) == count
     assert late.wake_at_ms is None or late.wake_at_ms > late.now

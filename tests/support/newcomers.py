@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dmls.engine.agent import Agent
-from dmls.engine.effects import BackfillWanted, BlobWanted, Delete, Effects, OutboxItem
+from dmls.engine.effects import BackfillWanted, BlobWanted, Delete, Effects, Notice, OutboxItem
 from dmls.engine.inputs import BlobProvided, EventReceived, Input, RoomStateChanged, Tick
 from dmls.engine.room import RoomEngine
 from dmls.engine.state import RoomState
@@ -40,6 +40,7 @@ class Newcomer:
     records: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     asked: list[BackfillWanted | BlobWanted] = field(default_factory=list)
     sent: list[OutboxItem] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     given: list[bytes] = field(default_factory=list)
     """Blobs that were given before."""
     fetched: list[EventId] = field(default_factory=list)
@@ -82,6 +83,7 @@ class Newcomer:
                 self.records.pop((change.table, change.key), None)
             else:
                 self.records[change.table, change.key] = change.value
+        self.notices += effects.notices
         self.wake_at_ms = effects.wake_at_ms
         if self.reloads:
             self.reload()
