@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import is_
 from typing import Any
 
@@ -29,6 +29,7 @@ from dmls.engine.effects import (
 )
 from dmls.engine.parking import NO_PARKING, ParkedEvent, Parking
 from dmls.engine.sources import EventFacts
+from dmls.errors import UsageError
 from dmls.forks.graph import Device, EpochGraph, Node, Vote
 from dmls.forks.reconcile import DeviceList
 from dmls.forks.tally import EMPTY_TALLY, Tally
@@ -207,6 +208,19 @@ class RoomState:
     """When secrets may next be due for deletion, in milliseconds; at once after a restart, None while nothing is retained."""
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
+    def with_fields(self, changes: Mapping[str, Any]) -> RoomState:
+        """Return the state with other values in some fields, as `replace` does, but many times in a step and at little cost.
+
+        Raises:
+            UsageError: there is no such field.
+        """
+        if not changes.keys() <= self.__dict__.keys():
+            raise UsageError("a room's state has no such field")
+        changed = object.__new__(RoomState)
+        changed.__dict__.update(self.__dict__)
+        changed.__dict__.update(changes)
+        return changed
+
     @property
     def graph(self) -> EpochGraph:
         """All valid nodes."""
@@ -243,7 +257,7 @@ class Draft:
 
     def update(self, **changes: Any) -> None:
         """Replace fields of the state."""
-        self.state = replace(self.state, **changes)
+        self.state = self.state.with_fields(changes)
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         """Note a record to be written."""
