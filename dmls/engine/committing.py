@@ -12,6 +12,7 @@ from dataclasses import replace
 from dmls.engine.agent import DevicePolicy, OwnDevice
 from dmls.engine.announcements import emit, emit_commit, emit_welcome
 from dmls.engine.commits import add_genesis
+from dmls.engine.committers import Committer
 from dmls.engine.effects import NoticeKind
 from dmls.engine.nodes import add_epoch, add_node, epoch_id, own_leaves, refresh_head
 from dmls.engine.planning import Plan
@@ -19,7 +20,6 @@ from dmls.engine.profile import group_extensions, rule_of
 from dmls.engine.records import put_claim, put_epoch, put_key_package
 from dmls.engine.sources import NO_EVENT
 from dmls.engine.state import Draft, NodeEntry
-from dmls.engine.survey import Committer
 from dmls.engine.voting import take_vote_seq
 from dmls.errors import CryptoError, LimitError, ValidationError
 from dmls.forks.aad import (

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from dmls.engine.agent import OwnDevice
+from dmls.engine.committers import Committer
 from dmls.engine.nodes import find_leaf
 from dmls.engine.refusals import free_at_ms
 from dmls.engine.state import HeldEpoch, NodeEntry, RoomState
-from dmls.engine.survey import Committer, Survey, survey
+from dmls.engine.survey import Survey, survey
 from dmls.engine.voting import needs_new_key
 from dmls.forks.committer import commit_delay_ms
 from dmls.forks.graph import Device

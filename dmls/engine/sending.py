@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dmls.engine.agent import OwnDevice
+from dmls.engine.committers import Committer
 from dmls.engine.committing import send_commit, send_genesis
 from dmls.engine.effects import EncryptOutcome, EncryptResult
 from dmls.engine.inputs import EncryptRequested
@@ -15,7 +16,6 @@ from dmls.engine.planning import MERGE_PAUSE_MS, Plan, can_found, make_plan
 from dmls.engine.records import put_epoch, put_sent
 from dmls.engine.refusals import free_at_ms
 from dmls.engine.state import Draft, HeldEpoch, Plaintext, RoomState
-from dmls.engine.survey import Committer
 from dmls.engine.upkeep import ask_for_key_packages
 from dmls.engine.voting import needs_new_key, sign_own_vote
 from dmls.forks.aad import EpochPointer, make_message_aad

@@ -54,7 +54,7 @@ def _by_age(state: RoomState, entry: NodeEntry, situation: Situation) -> tuple[t
     known: tuple[tuple[int, HeadLeaf], ...] | None = state.memo.recall("ages", parts)
     if known is not None:
         return known
-    top = state.entries[state.graph.chain(head)[0]].received_at_ms if len(renewals) < len(situation.leaves) else 0
+    top = state.entries[state.graph.top(head)].received_at_ms if len(renewals) < len(situation.leaves) else 0
     aged = [
         (top if leaf.device not in renewals else state.entries[renewals[leaf.device]].received_at_ms, leaf)
         for leaf in situation.leaves

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 
-from dmls.engine.agent import OwnDevice, device_of
+from dmls.engine.agent import device_of
+from dmls.engine.committers import Committer, find_committers, first_renewal, turn_delay_ms
 from dmls.engine.leaves import find_usable_leaf, is_barred
 from dmls.engine.refusals import free_at_ms
 from dmls.engine.staleness import is_asleep, stale_leaves
-from dmls.engine.standing import DEEP_SWITCH_MS, pending_rejects
+from dmls.engine.standing import pending_rejects
 from dmls.engine.state import NodeEntry, RoomState
 from dmls.engine.voting import needs_new_key
 from dmls.forks.committer import (
     able_servers,
-    commit_delay_ms,
     needs_merge,
     readd_delay_ms,
     responsible_servers,
@@ -39,33 +38,11 @@ from dmls.forks.reconcile import (
     next_judgement_ms,
     unvouched_leaves,
 )
-from dmls.forks.renewal import DAY_MS, debt_due_ms, eviction_ms, may_evict, owes_path, renewal_due_ms, turn_ms
-from dmls.ids import CommitRef, LeafIndex, ServerName, UserId
+from dmls.forks.renewal import DAY_MS, eviction_ms, may_evict
+from dmls.ids import CommitRef, ServerName, UserId
 from dmls.matrix.identifiers import server_of
-from dmls.mls.messages.leaf_node import Lifetime
 
-__all__ = ["Committer", "Survey", "known_survey", "survey"]
-
-
-@dataclass(frozen=True, slots=True)
-class Committer:
-    """An own leaf that may commit.
-
-    Attributes:
-        leaf_index: its place in the head's tree.
-        own: whose it is.
-        renewed_by: the node that brought its keys.
-        renewed_at_ms: when that came.
-        old_at_ms: when its keys are old.
-        is_debtor: it owes fresh keys before it says anything.
-    """
-
-    leaf_index: LeafIndex
-    own: OwnDevice
-    renewed_by: CommitRef
-    renewed_at_ms: int
-    old_at_ms: int
-    is_debtor: bool
+__all__ = ["Survey", "known_survey", "survey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +138,9 @@ def _survey(state: RoomState, now_ms: int) -> Survey:
     if state.away_since_ms:
         # While the head is waited for, the branch that is probably left gets nothing that can wait.
         additions, side_heads, merge = (), (), False
-    committers = _committers(state, entry, situation, removals)
+    committers = find_committers(state, entry, situation, removals)
     desired = desired_devices(situation)
-    renewal = _first_renewal(state, situation, committers)
+    renewal = first_renewal(state, situation, committers)
     able = able_servers(situation)
     changes_ms = [free_at_ms(state, user) for user in state.refusals]
     evictions: tuple[LeafRemoval, ...] = ()
@@ -246,64 +223,6 @@ def _additions(state: RoomState, situation: Situation, now_ms: int) -> tuple[tup
     return tuple(wanted), min(waits, default=None)
 
 
-def _committers(
-    state: RoomState, entry: NodeEntry | None, situation: Situation, removals: tuple[LeafRemoval, ...]
-) -> tuple[Committer, ...]:
-    if entry is None:
-        return ()
-    going = {removal.leaf.leaf_index for removal in removals}
-    found = []
-    for device, own in state.agent.devices.items():
-        index = find_usable_leaf(state, entry.node.commit_ref, device)
-        if index is not None and index not in going and device.user_id in situation.joined:
-            found.append(_committer(state, entry, index, own))
-    return tuple(sorted(found, key=lambda committer: committer.leaf_index))
-
-
-def _committer(state: RoomState, entry: NodeEntry, index: LeafIndex, own: OwnDevice) -> Committer:
-    head, device = entry.node.commit_ref, own.device
-    renewed_by = state.graph.leaf_renewal(head, device)
-    # A leaf that was there before an anchor is as old as the anchor.
-    bringer = state.entries[state.graph.top(head) if renewed_by is None else renewed_by]
-    leaf = entry.group.tree.member(index)
-    old_at_ms = renewal_due_ms(
-        state.agent.rules,
-        device,
-        bringer.node.commit_ref,
-        bringer.received_at_ms,
-        leaf.source.not_after * 1_000 if isinstance(leaf.source, Lifetime) else None,
-    )
-    is_lost = leaf.encryption_key not in state.ring
-    is_debtor = is_lost or device in bringer.last_resorts or owes_path(state.graph, head, device)
-    return Committer(index, own, bringer.node.commit_ref, bringer.received_at_ms, old_at_ms, is_debtor)
-
-
-def _first_renewal(state: RoomState, situation: Situation, committers: tuple[Committer, ...]) -> tuple[Committer, int] | None:
-    rules, head, since, members = state.agent.rules, state.stand or CommitRef(b""), state.head_since_ms, len(situation.leaves)
-    # Keys for a branch that is probably left can wait until that is decided.
-    earliest = state.away_since_ms + DEEP_SWITCH_MS if state.away_since_ms else 0
-
-    def due_ms(committer: Committer) -> int:
-        return max(earliest, _renewal_due_ms(committer))
-
-    def _renewal_due_ms(committer: Committer) -> int:
-        device = committer.own.device
-        at_ms = max(committer.old_at_ms, since + turn_ms(head, device, members))
-        if not committer.is_debtor:
-            return at_ms
-        owed_since = state.debts.get(device, situation.now_ms)
-        return min(at_ms, debt_due_ms(rules, device, head, owed_since, since, members))
-
-    dated = [(committer, due_ms(committer)) for committer in committers]
-
-    # Whoever was refused goes after the others.
-    def place(item: tuple[Committer, int]) -> tuple[int, int, int]:
-        committer, at_ms = item
-        return max(free_at_ms(state, committer.own.device.user_id), situation.now_ms), at_ms, committer.leaf_index
-
-    return min(dated, key=place, default=None)
-
-
 def _is_barred(state: RoomState, device: Device) -> bool:
     return state.stand is not None and is_barred(state, state.stand, device)
 
@@ -343,7 +262,7 @@ def _evictions(
         return (), None, min(changes, default=None)
     # The last moment at which leaves became stale.
     began = max(eviction_ms(rules, state.room_id, now_ms + 1 - rules.stale_after_ms) - DAY_MS, state.head_since_ms)
-    return stale, began + _turn_delay_ms(state, situation, committers, able, is_responsible=False), next_ms
+    return stale, began + turn_delay_ms(state, situation, committers, able, is_responsible=False), next_ms
 
 
 def _delay_ms(
@@ -356,26 +275,7 @@ def _delay_ms(
 ) -> int:
     responsible = responsible_servers(additions, removals, _departed_by(state, removals), able)
     is_responsible = state.agent.server_name in responsible
-    return _turn_delay_ms(state, situation, committers, able, is_responsible=is_responsible)
-
-
-def _turn_delay_ms(
-    state: RoomState,
-    situation: Situation,
-    committers: tuple[Committer, ...],
-    able: frozenset[ServerName],
-    *,
-    is_responsible: bool,
-) -> int:
-    head, server = state.stand or CommitRef(b""), state.agent.server_name
-    return commit_delay_ms(
-        head,
-        server,
-        able,
-        is_responsible=is_responsible,
-        position=_position(state, situation, committers),
-        jitter=sha256(head + server.encode()).digest()[0] / 256,
-    )
+    return turn_delay_ms(state, situation, committers, able, is_responsible=is_responsible)
 
 
 def _departed_by(state: RoomState, removals: tuple[LeafRemoval, ...]) -> Mapping[UserId, ServerName]:
@@ -386,16 +286,3 @@ def _departed_by(state: RoomState, removals: tuple[LeafRemoval, ...]) -> Mapping
         if event is not None:
             departed[user] = server_of(event.sender)
     return departed
-
-
-def _position(state: RoomState, situation: Situation, committers: tuple[Committer, ...]) -> int:
-    """Return how many agents of the own server come first: the service, then client devices by their leaf.
-
-    A client cannot see which leaves the service holds; where all leaves of the server are its own user's, it holds none.
-    """
-    if state.agent.is_service:
-        return 0
-    own_users = {device.user_id for device in state.agent.devices}
-    neighbours = [leaf for leaf in situation.leaves if leaf.device.server == state.agent.server_name]
-    before = sum(1 for leaf in neighbours if leaf.leaf_index < committers[0].leaf_index)
-    return before if all(leaf.device.user_id in own_users for leaf in neighbours) else before + 1
