@@ -138,6 +138,10 @@ class AttackedRoom(World):
             if reader.user_id != self.villain:
                 self.violations.append(f"message {message.number} can be read by a ghost of {reader.user_id}")
 
+    def is_late(self, event_id: EventId) -> bool:
+        """Tell whether an event is the attacker's, and nobody got it who took the attacker for a member."""
+        return event_id in self.graph and self.graph[event_id].sender == self.villain and event_id not in self.exposed
+
     @property
     def honest(self) -> list[Driver]:
         """All agents but those of the attacker's homeserver."""
@@ -161,11 +165,7 @@ def check_attacker(room: AttackedRoom, attacker: Attacker) -> Iterator[str]:
 def _check_head(room: AttackedRoom, driver: Driver) -> Iterator[str]:
     """Say where the head is not the one that it would be without what the attacker sent when everybody knew that it was out."""
     state = driver.state
-    late = {
-        ref
-        for ref, entry in state.entries.items()
-        if entry.node.author.user_id == room.villain and not any(facts.event_id in room.exposed for facts in entry.events)
-    }
+    late = {ref for ref, entry in state.entries.items() if all(room.is_late(facts.event_id) for facts in entry.events)}
     if state.head is not None and not late.isdisjoint(state.graph.path_up(state.head)):
         yield f"{driver.name} follows a commit that the attacker made after it was put out"
     if late and state.head != _head_without(state, late, room):

@@ -85,7 +85,7 @@ def _acts(rng: random.Random, servers: tuple[ServerName, ...], users: list[UserI
     yield 5_000, Post(users[0], 0)
     names = sorted(ATTACKS)
     length = rng.randrange(4, 12)
-    removal = rng.randrange(length)
+    removal = rng.choice((rng.randrange(length), length - 1))
     for step in range(length):
         gap = rng.choice((0, 10, 200, 2_000, 12_000))
         if step == removal:
@@ -93,13 +93,15 @@ def _acts(rng: random.Random, servers: tuple[ServerName, ...], users: list[UserI
         kind = rng.random()
         if kind < 0.5:
             yield gap, Attack(rng.choice(names))
-        elif kind < 0.85:
+        if 0.4 < kind < 0.85:
             yield gap, Post(rng.choice(users), 0)
-        elif kind < 0.93:
+        elif 0.85 <= kind < 0.95:
             side = set(rng.sample(servers, rng.randrange(1, len(servers) + 1)))
-            both = ((one, other) for one in (*servers, _EVIL) for other in (*servers, _EVIL))
+            # The attacker is on one side, or reaches both.
+            cut = (*servers, _EVIL) if rng.random() < 0.5 else servers
+            both = ((one, other) for one in cut for other in cut)
             yield gap, Cut(tuple((one, other) for one, other in both if (one in side) != (other in side)))
-        else:
+        elif kind >= 0.95:
             yield gap, Heal()
     yield 100, Attack(rng.choice(names))
     yield 1_000, Post(rng.choice(users), 0)

@@ -92,8 +92,15 @@ class Siege:
         return head
 
     def members(self) -> set[Device]:
-        """Return the members of the head."""
-        return set(devices_of(self.alice.state.entries[self.head()].group.tree).values())
+        """Return the members of the head of all."""
+        self.head()
+        return self.members_for(self.alice)
+
+    def members_for(self, driver: Driver) -> set[Device]:
+        """Return the members of the head that an agent has."""
+        head = driver.state.head
+        assert head is not None
+        return set(devices_of(driver.state.entries[head].group.tree).values())
 
     def users(self) -> set[UserId]:
         """Return the users of the head's members."""

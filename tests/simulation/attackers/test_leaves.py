@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dmls.engine.effects import EncryptOutcome
 from dmls.simulation.attacked import VILLAIN
+from dmls.simulation.attackers.attacker import Attacker
 from dmls.simulation.attackers.leaves import add_ghosts, join_as_others, join_with_minted_devices
-from tests.support.siege import ALICE, BOB, CAROL, Siege
+from dmls.simulation.schedule import Cut, Heal
+from tests.support.siege import ALICE, BOB, CAROL, ONE, TWO, Siege
 
 
 def test_ghosts_of_other_users_are_removed_before_anybody_sends() -> None:
@@ -43,3 +46,24 @@ def test_devices_of_ones_own_that_no_list_names_go_again() -> None:
     assert message.readers <= set(siege.room.directory.own)
     assert not siege.heal()
     assert {device.device_id for device in siege.members() if device.user_id == VILLAIN} == {"MALLORY"}
+
+
+def test_a_ghost_whose_own_server_cannot_be_asked_blocks_for_ten_seconds_and_is_removed_then() -> None:
+    siege = Siege()
+    siege.room.do(Cut(((ONE, TWO), (TWO, ONE))))
+    siege.attack(_add_ghost_of_bob, rest_ms=500)
+    ghost = next(device for device in siege.members_for(siege.alice) if device.device_id == "GHOST1")
+    said = siege.say(ALICE)
+    assert (said.event_id, said.last_outcome) == (None, EncryptOutcome.UNVOUCHED)
+    siege.room.rest(15_000)
+    assert said.event_id
+    assert ghost not in said.readers
+    assert siege.own(BOB) in said.readers
+    siege.room.do(Heal())
+    assert not siege.heal()
+
+
+def _add_ghost_of_bob(mallory: Attacker) -> None:
+    head = mallory.head()
+    assert head is not None
+    mallory.send_commit(mallory.commit(head, [mallory.ghost(BOB)[1]]))
