@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from dmls.simulation.games import play_game
 from dmls.simulation.runner import Crypto, suite_for
 
-_BLOCKS = 4
-_GAMES = 15
-"""Of a block."""
+IS_SOAK = bool(os.environ.get("DMLS_SOAK"))
+_BLOCK = 20
+"""Games of a block."""
+_SYMBOLIC = 2_000 if IS_SOAK else 60
+_REAL = 200 if IS_SOAK else 4
 
 
-@pytest.mark.parametrize("block", range(_BLOCKS))
-def test_no_attacker_wins(block: int) -> None:
-    outcomes = [play_game(seed, suite_for(Crypto.SYMBOLIC)) for seed in range(block * _GAMES, (block + 1) * _GAMES)]
+@pytest.mark.parametrize("first", range(0, _SYMBOLIC, _BLOCK))
+def test_no_attacker_wins(first: int) -> None:
+    _play(Crypto.SYMBOLIC, range(first, first + _BLOCK))
+
+
+@pytest.mark.parametrize("first", range(0, _REAL, min(_REAL, _BLOCK)))
+def test_no_attacker_wins_against_real_cryptography(first: int) -> None:
+    _play(Crypto.REAL, range(first, first + min(_REAL, _BLOCK)))
+
+
+def _play(crypto: Crypto, seeds: range) -> None:
+    outcomes = [play_game(seed, suite_for(crypto)) for seed in seeds]
     lost = {outcome.seed: outcome.violations for outcome in outcomes if outcome.violations}
-    assert not lost, f"play one again with: dmls games --replay {min(lost)}"
-    assert sum(outcome.lies for outcome in outcomes) > _GAMES
-    assert sum(outcome.unreadable for outcome in outcomes) > _GAMES
+    assert not lost, f"play one again with: dmls games --crypto {crypto} --replay {min(lost)}"
+    assert sum(outcome.lies for outcome in outcomes) > len(seeds)
+    assert sum(outcome.unreadable for outcome in outcomes) > len(seeds)
