@@ -48,6 +48,7 @@ class Committer:
 def find_committers(
     state: RoomState, entry: NodeEntry | None, situation: Situation, removals: tuple[LeafRemoval, ...]
 ) -> tuple[Committer, ...]:
+    """Return the own leaves that may commit on the head, lowest first: held, their user joined, and not about to go."""
     if entry is None:
         return ()
     going = {removal.leaf.leaf_index for removal in removals}
@@ -78,6 +79,7 @@ def _committer(state: RoomState, entry: NodeEntry, index: LeafIndex, own: OwnDev
 
 
 def first_renewal(state: RoomState, situation: Situation, committers: tuple[Committer, ...]) -> tuple[Committer, int] | None:
+    """Return whose keys are to be renewed first, and when, in milliseconds; None where nobody may commit."""
     rules, head, since, members = state.agent.rules, state.stand or CommitRef(b""), state.head_since_ms, len(situation.leaves)
     # Keys for a branch that is probably left can wait until that is decided.
     earliest = state.away_since_ms + DEEP_SWITCH_MS if state.away_since_ms else 0
@@ -111,6 +113,7 @@ def turn_delay_ms(
     *,
     is_responsible: bool,
 ) -> int:
+    """Return how long this agent leaves it to others to commit, in milliseconds."""
     head, server = state.stand or CommitRef(b""), state.agent.server_name
     return commit_delay_ms(
         head,
