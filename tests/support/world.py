@@ -269,7 +269,7 @@ class World:
         elif isinstance(item, BlobToUpload):
             self.blobs[item.sha256] = item.data
         elif isinstance(item, BlobWanted):
-            self.at(self.now, lambda: self._tell(party, BlobProvided(self.blobs[item.sha256])))
+            self.at(self.now, lambda: self._tell(party, BlobProvided(self.blobs[item.sha256], tuple(self.blobs.values()))))
 
     def _sent(self, party: Party, item: EventToSend, event_id: EventId, content: dict[str, Any]) -> None:
         self.step(party, OutboxAnswered(item.commit_ref, event_id))
