@@ -39,6 +39,12 @@ class Shift(NamedTuple):
     before: int
     after: int
 
+    def cut(self, end: Place) -> Shift:
+        """Return the shift on a strand that ends before a place."""
+        if self.strand != end.strand:
+            return self
+        return Shift(self.strand, min(self.before, end.at - 1), min(self.after, end.at - 1))
+
 
 @dataclass(frozen=True, slots=True)
 class Marks:
@@ -104,7 +110,7 @@ class Ancestry:
     _refs: Map[Place, CommitRef]
     _strands: Map[int, _Strand]
     forks: Marks = Marks()
-    """Nodes with more than one child."""
+    """Nodes that have more than one child, or had."""
 
     def add(self, ref: CommitRef, parent: CommitRef) -> Ancestry:
         """Return the tree with a new node under a parent that is present."""
@@ -120,6 +126,14 @@ class Ancestry:
             strands = self._strands.set(place.strand, hung)
             forks = forks.add(above)
         return Ancestry(self._places.set(ref, place), self._refs.set(place, ref), strands, forks)
+
+    def drop(self, ref: CommitRef) -> Ancestry:
+        """Return the tree without a node, which is present and has no children."""
+        place = self._places[ref]
+        strand = self._strands[place.strand]
+        strands = self._strands.set(place.strand, strand._replace(length=place.at - 1))
+        # That the parent may be no fork any more does not matter: there is one child to choose from.
+        return Ancestry(self._places.delete(ref), self._refs.delete(place), strands, self.forks)
 
     def __contains__(self, ref: object) -> bool:
         return ref in self._places

@@ -133,8 +133,8 @@ class Changes(NamedTuple):
     """A new count, and how it differs from the one before."""
 
     result: Count
-    added: Collection[CommitRef]
-    """New nodes."""
+    added: Collection[CommitRef] | None
+    """New nodes; None if it is not only by these that the graph has changed."""
     parents: Collection[CommitRef]
     """Nodes of whose children something other than support has changed."""
     shifts: Collection[Shift]
@@ -179,6 +179,28 @@ class Recount:
         self._starts.add(self._graph.parent(ref))
         for vote in self._waiting.pop(ref, ()):
             self.cast(vote)
+
+    def leave(self, node: Node, parent: CommitRef) -> None:
+        """Note a node that is in the graph no more; its place is still known. Votes for it wait."""
+        ref = node.commit_ref
+        self._weak = self._weak.change(removed=[self._graph.ancestry.place(ref)])
+        self.count(node, is_back=True)
+        votes = [
+            Vote(device, ref, vote_seq)
+            for of_user in self._before._ballots.values()
+            for device, ballots in of_user.items()
+            for vote_seq, ballot in ballots
+            if ballot == (False, ref)
+        ]
+        for vote in votes:
+            self._keep_ballots(vote.device, self._held_ballots(vote.device).discard(vote.vote_seq, Ballot(False, ref)))
+            self.cast(vote)
+        self._unconfirmed.pop(ref, None)
+        twins = (child for child in self._graph.children(parent) if self._graph.node(child).content_hash == node.content_hash)
+        for twin in twins:
+            self._confirm(twin)
+        self._follow_from(node, parent, has_standing=False)
+        self._starts.add(parent)
 
     def correct(self, before: Node, node: Node) -> None:
         """Note that what the homeserver says of a node has changed."""
@@ -242,9 +264,13 @@ class Recount:
     def _follow(self, ref: CommitRef) -> None:
         """Let the leaves that a node removes, and the twins that it may confirm, follow from whether it counts."""
         node, parent = self._graph.node(ref), self._graph.parent(ref)
-        removed = [device for device in node.removes_others if device.user_id == node.author.user_id]
-        has_standing = bool(removed) and self._has_standing(ref)
-        for device in removed:
+        self._follow_from(node, parent, has_standing=bool(node.removes_others) and self._has_standing(ref))
+
+    def _follow_from(self, node: Node, parent: CommitRef, *, has_standing: bool) -> None:
+        ref = node.commit_ref
+        for device in node.removes_others:
+            if device.user_id != node.author.user_id:
+                continue
             origin = self._graph.leaf_origin(parent, device) or VIRTUAL_ROOT
             leaf: _Leaf = (device, None if node.logout else origin)
             before = self._removers.get(leaf, _NOTHING)
@@ -261,7 +287,7 @@ class Recount:
     def _confirm(self, ref: CommitRef) -> None:
         """Tell anew which of some twins count: those that another user committed on, or all of them."""
         twins = self._graph.twins(ref)
-        if len(twins) < 2:
+        if len(twins) < 2 and ref not in self._unconfirmed:
             return
         continued = frozenset(filter(self._is_continued, twins))
         for twin in twins:

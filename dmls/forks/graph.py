@@ -10,7 +10,7 @@ from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Final
+from typing import Final, TypeVar
 
 from immutables import Map
 
@@ -20,6 +20,9 @@ from dmls.forks.nodes import VIRTUAL_ROOT, Device, Node, Vote
 from dmls.ids import CommitRef, DeviceId, UserId
 
 __all__ = ["EMPTY_GRAPH", "VIRTUAL_ROOT", "Device", "EpochGraph", "Node", "Vote"]
+
+
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,7 +102,7 @@ class EpochGraph:
             removers[name] = _with(removers.get(name, ()), ref)
         for device in frozenset(node.removes_others):
             removals[device] = _with(removals.get(device, ()), ref)
-            if node.logout and device.user_id == node.author.user_id:
+            if _is_last_word(node, device):
                 gone[device] = True
         for side_head in frozenset(node.resolves):
             resolvers[side_head] = _with(resolvers.get(side_head, ()), ref)
@@ -136,10 +139,29 @@ class EpochGraph:
             UsageError: the node has children.
             NotFoundError: it is not present.
         """
-        self.node(ref)
+        node, parent = self.node(ref), self.parent(ref)
         if self.children(ref):
             raise UsageError("a node with children stays")
-        return EpochGraph.build(node for node in self._nodes.values() if node.commit_ref != ref)
+        children = _without(self._children, (parent,), ref)
+        tips = self._tips.delete(ref)
+        removals, gone = _without(self._removals, node.removes_others, ref), self.gone
+        for device in node.removes_others:
+            if device in gone and not any(_is_last_word(self._nodes[other], device) for other in removals.get(device, ())):
+                gone = gone.delete(device)
+        return EpochGraph(
+            self._nodes.delete(ref),
+            children,
+            self._origins.delete(ref),
+            self._renewals.delete(ref),
+            tips if parent == VIRTUAL_ROOT or parent in children else tips.set(parent, True),
+            _without(self._authored, (node.author,), ref),
+            removals,
+            _without(self._removers, ((device.user_id, device.device_id) for device in node.removes), ref),
+            _without(self._resolvers, node.resolves, ref),
+            _without(self._contents, (node.content_hash,), ref),
+            gone,
+            self.ancestry.drop(ref),
+        )
 
     def __contains__(self, ref: object) -> bool:
         return ref in self._nodes
@@ -353,6 +375,22 @@ class EpochGraph:
     def fork_points(self) -> tuple[CommitRef, ...]:
         """Return the nodes with more than one child, sorted; `VIRTUAL_ROOT` among them where a room has two beginnings."""
         return tuple(sorted(ref for ref, children in self._children.items() if len(children) > 1))
+
+
+def _is_last_word(node: Node, device: Device) -> bool:
+    """Tell whether a node that removes a device says for its user that it is gone for good."""
+    return node.logout and device.user_id == node.author.user_id
+
+
+def _without(refs: Map[_Key, tuple[CommitRef, ...]], keys: Iterable[_Key], ref: CommitRef) -> Map[_Key, tuple[CommitRef, ...]]:
+    """Return lists of nodes, by keys, with a node less in some of them; one that has none left goes."""
+    for key in keys:
+        left = tuple(other for other in refs.get(key, ()) if other != ref)
+        if left:
+            refs = refs.set(key, left)
+        elif key in refs:
+            refs = refs.delete(key)
+    return refs
 
 
 def _with(refs: tuple[CommitRef, ...], ref: CommitRef) -> tuple[CommitRef, ...]:

@@ -77,7 +77,14 @@ class Tally:
             UsageError: the node has children.
             NotFoundError: it is not present.
         """
-        return self._rebuild(self.graph.drop(ref))
+        graph, old, parent = self.graph.drop(ref), self.graph.ancestry, self.graph.parent(ref)
+        recount = Recount(self._count, replace(graph, ancestry=old))
+        recount.leave(self.graph.node(ref), parent)
+        changes = recount.finish()
+        # Where support was at the node, it was at least to the one above it on its strand.
+        shifts = [shift.cut(old.place(ref)) for shift in changes.shifts]
+        before = replace(self, _head=parent) if self._head == ref else self
+        return before._follow(Changes(replace(changes.result, graph=graph), None, changes.parents, shifts))
 
     def cast(self, vote: Vote) -> Tally:
         """Return the tally with a vote more."""
@@ -203,6 +210,8 @@ class Tally:
         doubtful = {ref for ref in starts if ancestry.is_ancestor(ref, old)}
         lost: CommitRef | None = None
         for strand, before, after in shifts:
+            if before == after:
+                continue
             if after > before:
                 # More support for the old chain changes nothing on it, so the first in doubt is where this leaves it.
                 doubtful.add(ancestry.joint(ancestry.ref(Place(strand, after)), old))
@@ -268,10 +277,10 @@ class Tally:
     def _is_resolved(self, ref: CommitRef, head: CommitRef) -> bool:
         return any(self.graph.is_ancestor(resolver, head) for resolver in self.graph.resolvers(ref))
 
-    def _find_side_heads(self, old: CommitRef, added: Collection[CommitRef]) -> Map[CommitRef, bool]:
+    def _find_side_heads(self, old: CommitRef, added: Collection[CommitRef] | None) -> Map[CommitRef, bool]:
         """Return the side heads, where those of the old head, and before some nodes were added, are known."""
         graph, head = self.graph, self._head
-        if len(added) > 1 or not graph.ancestry.is_ancestor(old, head):
+        if added is None or len(added) > 1 or not graph.ancestry.is_ancestor(old, head):
             return Map({ref: True for ref in graph.leaves() if ref != head and not self._is_resolved(ref, head)})
         side_heads = self._side_heads.mutate()
         for ref in added:
