@@ -194,7 +194,7 @@ def test_records_are_read_back(seed: int) -> None:
 def test_every_flag_of_a_node_has_its_own_bit() -> None:
     node = forked().graph.node(ref_of("a2"))
     flags = [field.name for field in fields(Node) if field.type == "bool"]
-    assert len(flags) == 7
+    assert len(flags) == 8
     records = {replace(node, **{flag: True}).encode() for flag in flags}  # type: ignore[arg-type]
     assert len(records | {node.encode()}) == len(flags) + 1
 
