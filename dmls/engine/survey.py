@@ -111,6 +111,8 @@ def _parts(state: RoomState) -> tuple[object, ...]:
         state.barred,
         state.spoilt,
         state.vote_floors,
+        state.failed,
+        state.removed_at_ms,
         None if held is None else held.state.own_leaves,
         state.graph,
         state.membership,

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dmls.engine.inputs import DeviceListChanged, EncryptRequested, RoomStateChanged, Tick
+from dmls.engine.effects import Effects
+from dmls.engine.inputs import DeviceListChanged, EncryptRequested, Input, RoomStateChanged, Tick
+from dmls.engine.state import Memo
 from dmls.engine.survey import known_survey, survey
 from dmls.ids import EventId
 from dmls.matrix.bodies import Payload
 from dmls.matrix.events import MemberEvent, Membership
 from dmls.tools.demo.log_reader import read_log_folder
-from tests.support.room_logs import FIGURE_1
+from tests.support.room_logs import FIGURE_1, ROOM_LOGS
 from tests.support.world import Party, World
 
 
@@ -82,3 +84,27 @@ def test_a_list_that_changes_nothing_for_the_room_costs_one_look(world: World) -
     assert after is not before
     assert after.situation.leaves is before.situation.leaves
     assert (after.removals, after.additions) == (before.removals, before.additions)
+
+
+class _Watched(World):
+    """A recording in which every survey that is kept is compared with a fresh one."""
+
+    compared = 0
+
+    def step(self, party: Party, happened: Input) -> Effects:
+        effects = super().step(party, happened)
+        state = party.engine.state
+        kept = known_survey(state, self.now)
+        if kept is not None:
+            fresh = survey(replace(state, memo=Memo()), self.now)
+            assert replace(kept, situation=replace(kept.situation, now_ms=self.now)) == fresh
+            self.compared += 1
+        return effects
+
+
+@pytest.mark.parametrize("name", ["S2-partition-v10", "S6-rollback-v10"])
+def test_a_survey_that_is_kept_is_what_a_fresh_one_would_be(seed: int, name: str) -> None:
+    [folder] = [folder for folder in ROOM_LOGS if folder.name == name]
+    world = _Watched(read_log_folder(folder), clients=frozenset({"@carol", "@dan"}), seed=seed)
+    world.run()
+    assert world.compared > world.steps / 3
