@@ -202,7 +202,8 @@ class Service:
             self._outbox_changed.fire()
         self._rooms_changed.fire()
         for room_id, notice in report.notices:
-            _log.info("notice", room_id=room_id, kind=notice.kind.value, commit_ref=notice.commit_ref.hex())
+            said = {"kind": notice.kind.value, "commit_ref": notice.commit_ref.hex(), "about": notice.text}
+            _log.info("notice", room_id=room_id, **said)
         for room_id, failure in report.failures:
             log_defect(failure, room_id=room_id)
 
