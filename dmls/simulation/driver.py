@@ -52,6 +52,7 @@ class Surroundings:
     Attributes:
         crash_next: asked before each step whether and where it crashes.
         on_change: called after whatever may have filled the outbox or moved the next wake-up.
+        on_input: called after inputs were taken in, so that what is due is done, at once or a little later.
     """
 
     room_id: RoomId
@@ -60,6 +61,7 @@ class Surroundings:
     clock: Callable[[], int]
     crash_next: Callable[[], CrashPoint | None]
     on_change: Callable[[Driver], None]
+    on_input: Callable[[Driver], None]
     log: Callable[[str], None]
 
 
@@ -93,14 +95,14 @@ class Driver(ABC):
         self.drain()
 
     def drain(self) -> None:
-        """Take in what waits, then do what is due."""
+        """Take in what waits."""
         did = False
         while self.inbox and self.is_up:
             if self.take(self.inbox[0]) is not None:
                 self.inbox.popleft()
                 did = True
-        if did:
-            self.settle()
+        if did and self.is_up:
+            self.around.on_input(self)
 
     def ask(self, happened: Input) -> Effects | None:
         """Let something happen whose result is wanted at once; None if it is down or crashes."""

@@ -94,7 +94,8 @@ class MemoryDriver(Driver):
         rows = [(table, key, value) for (table, key), value in self.records.items()]
         self._engine = RoomEngine.load(self.around.room_id, self.agent, rows, suite=self.around.suite)
         self.drain()
-        self.settle()
+        if self.is_up:
+            self.settle()
 
     def end(self) -> None:
         """Forget what is not durable."""

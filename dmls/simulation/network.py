@@ -41,6 +41,8 @@ class Faults:
     """How unkind the links and machines are. Rates are probabilities, for each transmission or step."""
 
     slowest_ms: int = 500
+    patience_ms: int = 20
+    """Longest time for which an agent takes in more before it does what is due; 0: it does so after each input."""
     loss: float = 0.0
     """A transmission is lost and sent again some seconds later."""
     duplication: float = 0.0

@@ -92,6 +92,7 @@ class World:
             lambda: self.agenda.now_ms,
             self._crash_next,
             self._look_after,
+            self._settle_soon,
             lambda line: self.log(self.agenda.now_ms, line),
         )
         self.services = {name: self._driver(f"{name}-service", name, is_service=True) for name in schedule.servers}
@@ -100,6 +101,7 @@ class World:
         """No more crashes: the schedule is over."""
         self._planned: dict[Driver, int] = {}
         self._flushing: set[Driver] = set()
+        self._settling: set[Driver] = set()
         self._idle: dict[Driver, int] = {}
 
     @property
@@ -268,6 +270,7 @@ class World:
             driver.set_agent(Agent(driver.server, True, kept))
         else:
             self.clients.remove(driver)
+            driver.end()
         self._announce(act.user)
 
     def _announce(self, user: UserId) -> None:
@@ -301,8 +304,22 @@ class World:
             self._idle[driver] = min(self._idle.get(driver, 0) + 1, _LONGEST_IDLE) if wait_ms <= 1 else 0
             self.agenda.after(max(wait_ms, 1 << self._idle[driver]), lambda: self._wake(driver))
 
+    def _settle_soon(self, driver: Driver) -> None:
+        """Let an agent do what is due: at once, or for all that comes in within a moment."""
+        patience_ms = self.network.faults.patience_ms
+        if not patience_ms:
+            driver.settle()
+        elif driver not in self._settling:
+            self._settling.add(driver)
+            self.agenda.after(self.rng.randrange(1, patience_ms + 1), lambda: self._settle(driver))
+
+    def _settle(self, driver: Driver) -> None:
+        self._settling.discard(driver)
+        if driver.is_up:
+            driver.settle()
+
     def _restart(self, driver: Driver) -> None:
-        if not driver.is_up:
+        if not driver.is_up and (driver.is_service or driver in self.clients):
             self._planned.pop(driver, None)
             driver.restart()
 
@@ -336,7 +353,7 @@ class World:
         result = None if effects is None else effects.encrypted
         if result is None or result.outcome is not EncryptOutcome.OK:
             message.last_outcome = "no answer" if result is None else result.outcome
-            driver.settle()
+            self._settle_soon(driver)
             self.agenda.after(_RETRY_MS, lambda: self._try(message))
             return
         self._note(message, driver, result.commit_ref)
@@ -347,7 +364,7 @@ class World:
             message.event_id = event.event_id
             self.log(self.agenda.now_ms, f"message {message.number} by {user} in {result.commit_ref.hex()[:8]}")
             self.publish(driver.server, event)
-        driver.settle()
+        self._settle_soon(driver)
 
     def _note(self, message: SentMessage, driver: Driver, ref: CommitRef) -> None:
         message.last_outcome, message.commit_ref = EncryptOutcome.OK, ref
