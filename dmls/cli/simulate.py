@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmls.simulation.runner import Crypto, run_seeds, suite_for
+from dmls.simulation.runner import Crypto, run_room, run_seeds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,7 @@ def simulate(
     count: Annotated[int, typer.Option(metavar="N", min=1, help="How many rooms.")] = 200,
     first: Annotated[int, typer.Option(metavar="SEED", min=0, help="The seed of the first room; the others follow it.")] = 0,
     crypto: Annotated[Crypto, typer.Option(help="symbolic: a suite that costs nothing and protects nothing.")] = Crypto.SYMBOLIC,
+    files: Annotated[bool, typer.Option("--files", help="A database file for each agent; takes --crypto real.")] = False,
     jobs: Annotated[int, typer.Option(metavar="N", min=0, help="Processes. [default: one a core]", show_default=False)] = 0,
     replay: Annotated[
         int | None, typer.Option(metavar="SEED", min=0, help="Play one room and tell what happens.", show_default=False)
@@ -39,19 +40,21 @@ def simulate(
     """
     from rich.console import Console
 
+    if files and crypto is not Crypto.REAL:
+        raise typer.BadParameter("a store keeps no secrets of a suite that has none: give --crypto real with --files")
     console = Console(highlight=False)
-    found = _replay(console, replay, crypto) if replay is not None else _run(console, range(first, first + count), crypto, jobs)
-    if found:
+    seeds = range(first, first + count)
+    if _replay(console, replay, crypto, files) if replay is not None else _run(console, seeds, crypto, files, jobs):
         raise typer.Exit(1)
 
 
-def _replay(console: Console, seed: int, crypto: Crypto) -> bool:
+def _replay(console: Console, seed: int, crypto: Crypto, files: bool) -> bool:
     from dmls.simulation.network import START_MS
-    from dmls.simulation.run import run_seed
 
-    outcome = run_seed(
-        seed, suite_for(crypto), lambda now_ms, line: console.print(f"{(now_ms - START_MS) / 1_000:10.3f} s  {line}")
-    )
+    def tell(now_ms: int, line: str) -> None:
+        console.print(f"{(now_ms - START_MS) / 1_000:10.3f} s  {line}", markup=False)
+
+    outcome = run_room(seed, crypto, in_files=files, log=tell)
     for violation in outcome.violations:
         console.print(f"[red]violated:[/] {violation}")
     if not outcome.violations:
@@ -59,22 +62,22 @@ def _replay(console: Console, seed: int, crypto: Crypto) -> bool:
     return bool(outcome.violations)
 
 
-def _run(console: Console, seeds: range, crypto: Crypto, jobs: int) -> bool:
+def _run(console: Console, seeds: range, crypto: Crypto, files: bool, jobs: int) -> bool:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     outcomes = []
     with Progress("rooms", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("rooms", total=len(seeds))
-        for outcome in run_seeds(seeds, crypto, jobs or os.cpu_count() or 1):
+        for outcome in run_seeds(seeds, crypto, jobs or os.cpu_count() or 1, in_files=files):
             outcomes.append(outcome)
             progress.advance(task)
             for violation in outcome.violations:
                 console.print(f"[red]seed {outcome.seed}:[/] {violation}")
-    _summarise(console, outcomes, crypto)
+    _summarise(console, outcomes, crypto, files)
     return any(outcome.violations for outcome in outcomes)
 
 
-def _summarise(console: Console, outcomes: list[Outcome], crypto: Crypto) -> None:
+def _summarise(console: Console, outcomes: list[Outcome], crypto: Crypto, files: bool) -> None:
     healed = sum(not outcome.violations for outcome in outcomes)
     console.print(
         f"{healed} of {len(outcomes)} rooms healed: {sum(o.agents for o in outcomes)} agents, {sum(o.steps for o in outcomes)} "
@@ -83,4 +86,5 @@ def _summarise(console: Console, outcomes: list[Outcome], crypto: Crypto) -> Non
     )
     failed = sorted(outcome.seed for outcome in outcomes if outcome.violations)
     if failed:
-        console.print(f"play one again with: dmls simulate --crypto {crypto} --replay {failed[0]}")
+        options = f"--crypto {crypto}{' --files' if files else ''}"
+        console.print(f"play one again with: dmls simulate {options} --replay {failed[0]}")

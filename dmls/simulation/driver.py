@@ -118,10 +118,14 @@ class Driver(ABC):
                 carrier.perform(self, item)
                 self.answer(item, None)
                 continue
-            event = carrier.send_event(self, item)
+            event = self.send_event(carrier, item)
             self.answer(item, None if event is None else event.event_id)
             if event is not None:
                 carrier.publish(self.server, event)
+
+    def send_event(self, carrier: Carrier, item: EventToSend) -> GraphEvent | None:
+        """Have the homeserver make an event; None where it refuses it for good."""
+        return carrier.send_event(self, item)
 
     def crash(self) -> None:
         """End it, wherever it is."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from dmls.engine.effects import NoticeKind
+from dmls.forks.graph import Device
+from dmls.ids import ServerName
 from dmls.matrix.events import Membership
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.simulation.directory import server_of
+from dmls.simulation.driver import Driver, Surroundings
+from dmls.simulation.memory import MemoryDriver
 from dmls.simulation.oracle import check_convergence, check_messages, count_commits, present_servers
 from dmls.simulation.schedule import make_schedule
+from dmls.simulation.stored import StoredDriver
 from dmls.simulation.world import SentMessage, World
 
 __all__ = ["Outcome", "greet", "run_seed"]
@@ -37,10 +43,27 @@ class Outcome:
     crashes: int
 
 
-def run_seed(seed: int, suite: CipherSuite, log: Callable[[int, str], None] | None = None) -> Outcome:
-    """Play the schedule of a seed, let it come to rest, have everybody say something, and judge."""
+def run_seed(
+    seed: int, suite: CipherSuite, log: Callable[[int, str], None] | None = None, *, folder: Path | None = None
+) -> Outcome:
+    """Play the schedule of a seed, let it come to rest, have everybody say something, and judge.
+
+    Args:
+        seed: of the schedule, and of all that chance decides.
+        suite: what the engines compute with.
+        log: told of whatever happens; what an engine raises is then raised, and is a violation otherwise.
+        folder: where each agent keeps a database file, which takes a real suite; without it they keep all in memory.
+    """
     schedule = make_schedule(seed)
-    world = World(schedule, suite, log or _silent)
+
+    def key_package_of(device: Device) -> bytes | None:
+        return world.directory.key_package(device)
+
+    def make_stored(name: str, server: ServerName, is_service: bool, around: Surroundings) -> Driver:
+        place = (folder or Path()) / name.replace(":", "-")
+        return StoredDriver(name, server, is_service, around, folder=place, key_package_of=key_package_of)
+
+    world = World(schedule, suite, log or _silent, MemoryDriver if folder is None else make_stored)
     try:
         world.play()
         world.rest(_REST_MS)
@@ -60,6 +83,9 @@ def run_seed(seed: int, suite: CipherSuite, log: Callable[[int, str], None] | No
         violations = [f"{type(error).__name__}: {error}"]
         if log is not None:
             raise
+    finally:
+        for driver in world.drivers:
+            driver.end()
     return Outcome(
         seed,
         tuple(violations),

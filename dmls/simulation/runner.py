@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
@@ -13,11 +16,12 @@ from dmls.simulation.games import GameOutcome, play_game
 from dmls.simulation.run import Outcome, run_seed
 from dmls.simulation.symbolic import use_symbolic_suite
 
-__all__ = ["Crypto", "play_games", "run_seeds", "suite_for"]
+__all__ = ["Crypto", "play_games", "run_room", "run_seeds", "suite_for"]
 
 T = TypeVar("T")
 
 _CHUNK = 8
+_MEMORY = "/dev/shm"  # noqa: S108 - the folder in it has a random name and is this user's
 _REAL_SUITE = 1
 
 
@@ -33,9 +37,12 @@ def suite_for(crypto: Crypto) -> CipherSuite:
     return use_symbolic_suite() if crypto is Crypto.SYMBOLIC else cipher_suite(_REAL_SUITE)
 
 
-def run_seeds(seeds: range, crypto: Crypto, jobs: int) -> Iterator[Outcome]:
-    """Play the rooms of some seeds in `jobs` processes; outcomes come as they are ready."""
-    yield from _work(partial(_run, crypto=crypto), seeds, jobs)
+def run_seeds(seeds: range, crypto: Crypto, jobs: int, *, in_files: bool = False) -> Iterator[Outcome]:
+    """Play the rooms of some seeds in `jobs` processes; outcomes come as they are ready.
+
+    `in_files`: every agent has a database file, which takes real cryptography.
+    """
+    yield from _work(partial(run_room, crypto=crypto, in_files=in_files), seeds, jobs)
 
 
 def play_games(seeds: range, crypto: Crypto, jobs: int) -> Iterator[GameOutcome]:
@@ -55,5 +62,11 @@ def _play(seed: int, crypto: Crypto) -> GameOutcome:
     return play_game(seed, suite_for(crypto))
 
 
-def _run(seed: int, crypto: Crypto) -> Outcome:
-    return run_seed(seed, suite_for(crypto))
+def run_room(seed: int, crypto: Crypto, *, in_files: bool, log: Callable[[int, str], None] | None = None) -> Outcome:
+    """Play the room of one seed."""
+    if not in_files:
+        return run_seed(seed, suite_for(crypto), log)
+    # Nothing of it outlives the process, so that memory, where it can be had as a folder, serves as well as a disk.
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with TemporaryDirectory(prefix="dmls-simulation-", dir=memory) as folder:
+        return run_seed(seed, suite_for(crypto), log, folder=Path(folder))

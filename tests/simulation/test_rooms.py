@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from dmls.simulation.run import run_seed
-from dmls.simulation.runner import Crypto, suite_for
+from dmls.simulation.runner import Crypto, run_room
 
-_BLOCKS = 2
-_ROOMS = 10
-"""Of a block."""
+_SCALE = 10 if os.environ.get("DMLS_SOAK") else 1
+_BLOCKS = 20
+_SYMBOLIC = 500 * _SCALE
+"""Rooms of a block."""
+_REAL = 15 * _SCALE
 
 
+def _failures(block: int, rooms: int, crypto: Crypto) -> list[str]:
+    outcomes = (run_room(seed, crypto, in_files=crypto is Crypto.REAL) for seed in range(block * rooms, (block + 1) * rooms))
+    return [f"{outcome.seed}: {violation}" for outcome in outcomes for violation in outcome.violations]
+
+
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("block", range(_BLOCKS))
-@pytest.mark.parametrize("crypto", Crypto)
-def test_every_room_heals(crypto: Crypto, block: int) -> None:
-    for seed in range(block * _ROOMS, (block + 1) * _ROOMS):
-        outcome = run_seed(seed, suite_for(crypto))
-        assert not outcome.violations, f"play it again with: dmls simulate --crypto {crypto} --replay {seed}"
+def test_every_room_heals(block: int) -> None:
+    assert _failures(block, _SYMBOLIC, Crypto.SYMBOLIC) == [], "play it again with: dmls simulate --replay SEED"
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("block", range(_BLOCKS))
+def test_every_room_heals_with_real_cryptography_and_stores_in_files(block: int) -> None:
+    assert _failures(block, _REAL, Crypto.REAL) == [], "play it again with: dmls simulate --crypto real --files --replay SEED"
+
+
+def test_a_seed_makes_the_same_room_each_time() -> None:
+    assert run_room(5, Crypto.SYMBOLIC, in_files=False) == run_room(5, Crypto.SYMBOLIC, in_files=False)
