@@ -214,12 +214,17 @@ def next_judgement_ms(situation: Situation) -> int | None:
 def lists_wanted(situation: Situation) -> frozenset[UserId]:
     """Return the users whose device list should be asked for now.
 
-    Because none is held, because it may vouch for a leaf, or because only a later one can name a removed device again.
+    Because none is held, because it may vouch for a leaf, because only a later one can name a removed device again, or because
+    one that is older than a leaf does not name it.
     """
     entitled = situation.joined | situation.invited
     since = dict.fromkeys(entitled.difference(situation.lists), 0)
     for leaf in unvouched_leaves(situation):
         since[leaf.device.user_id] = max(leaf.since_ms, since.get(leaf.device.user_id, 0))
+    for leaf in situation.leaves:
+        user = leaf.device.user_id
+        if user in entitled and not _is_listed(situation, leaf.device) and not _is_listed_since(situation, user, leaf.since_ms):
+            since[user] = max(leaf.since_ms, since.get(user, 0))
     for device, removed in situation.removed_at_ms.items():
         user = device.user_id
         if user in entitled and device not in situation.gone and not _is_taken_after(situation.lists.get(user), removed):

@@ -13,7 +13,7 @@ from typing import Final
 
 from dmls.forks.graph import Device, EpochGraph
 from dmls.forks.tally import Tally
-from dmls.ids import CommitRef
+from dmls.ids import CommitRef, UserId
 
 __all__ = ["MAX_RIVAL_HEADS", "Expiry", "RetainedEpoch", "expired_epochs"]
 
@@ -79,10 +79,12 @@ def expired_epochs(
     graph = tally.graph
     losing = {epoch.commit_ref: epoch.succeeded_at_ms for epoch in retained if not graph.is_ancestor(epoch.commit_ref, head)}
     behind = [epoch.commit_ref for epoch in retained if epoch.commit_ref not in losing and epoch.commit_ref != head]
-    left_behind = _left_behind(tally, head, head_devices, behind)
-    departed = _last_removal(graph, head, left_behind)
-    # Whoever was removed, or is on another branch, may have sent something before they knew: it is waited for.
-    given_up = {ref for ref in left_behind if graph.depth(ref) >= departed} | _crowded_out(graph, losing)
+    left_behind, users = _left_behind(tally, head, head_devices, behind)
+    given_up = _crowded_out(graph, losing)
+    # Who was removed, or has joined on an older epoch, may have sent something before they knew: it is waited for.
+    if left_behind and users >= tally.joined:
+        departed = _last_removal(graph, head, left_behind)
+        given_up |= {ref for ref in left_behind if graph.depth(ref) >= departed}
     done_with = left_behind | _closed(tally, losing)
     timer = _Timer(now_ms)
     epochs, message_secrets, external_keys = [], [], []
@@ -126,17 +128,19 @@ class _Timer:
 
 def _left_behind(
     tally: Tally, head: CommitRef, head_devices: Iterable[Device], behind: Collection[CommitRef]
-) -> frozenset[CommitRef]:
-    """Return those nodes of the head's chain below whose child there every device of the head has voted."""
+) -> tuple[frozenset[CommitRef], frozenset[UserId]]:
+    """Return those nodes of the head's chain below whose child there every device of the head has voted, and whose these are."""
     graph = tally.graph
     first = min(map(graph.depth, behind), default=0)
     least: int | None = None
+    users: set[UserId] = set()
     for device in head_devices:
+        users.add(device.user_id)
         voted = max((_depth_voted_below(graph, head, ref) for ref in tally.vote(device)), default=0)
         least = voted if least is None else min(least, voted)
         if least <= first:
             break
-    return frozenset(ref for ref in behind if least is not None and graph.depth(ref) < least)
+    return frozenset(ref for ref in behind if least is not None and graph.depth(ref) < least), frozenset(users)
 
 
 def _last_removal(graph: EpochGraph, head: CommitRef, left_behind: Collection[CommitRef]) -> int:

@@ -344,3 +344,11 @@ def test_race_an_external_join_by_a_device_that_may_not_is_removed_before_anythi
     state: Situation, reason: RemovalReason
 ) -> None:
     assert reasons(state) == {BOB_2: reason}
+
+
+def test_a_list_older_than_a_leaf_that_does_not_name_it_is_asked_for_again() -> None:
+    old = listed(BOB_2, taken_at_ms=999)
+    members = leaf(ALICE, 0), leaf(BOB, 1)
+    assert lists_wanted(situation(*members, lists=(OWN_LIST, old))) == {BOB.user_id}
+    assert lists_wanted(situation(*members, lists=(OWN_LIST, old), asked_at_ms={BOB.user_id: 1_000})) == frozenset()
+    assert lists_wanted(situation(*members, lists=(OWN_LIST, replace(old, taken_at_ms=1_000)))) == frozenset()

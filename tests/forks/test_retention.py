@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmls.forks.retention import MAX_RIVAL_HEADS, Expiry, RetainedEpoch, expired_epochs
+from dmls.ids import UserId
 from tests.support.epoch_graphs import Story, make_device, ref_of
 
 HOUR = 3_600_000
@@ -84,11 +85,20 @@ def test_what_somebody_sent_before_they_knew_of_their_removal_is_waited_for_an_h
         room().commit("without dave", "a2", by="alice/1@hs1", removes=["dave/1@hs3"]).commit("a4", "without dave", by="bob/1@hs2")
     )
     story.commit("a5", "a4", by="bob/1@hs2").vote("alice/1@hs1", "a5")
+    story.joined.discard(UserId("@dave:hs3"))
     members = ("alice/1@hs1", "bob/1@hs2")
     found = look(story, "a5", {"p": 0, "a2": 0, "without dave": 0}, now_ms, members=members)
     assert expired(story, found) == ({"p", "a2", "without dave"} if goes else {"without dave"})
     if not goes:
         assert found.look_again_ms == HOUR
+
+
+@pytest.mark.parametrize(("now_ms", "goes"), [(HOUR - 1, False), (HOUR, True)])
+def test_who_may_be_joining_on_an_older_epoch_is_waited_for_an_hour(now_ms: int, goes: bool) -> None:
+    story = room().vote("bob/1@hs2", "a2").vote("dave/1@hs3", "a2")
+    story.joined.add(UserId("@erin:hs3"))
+    found = look(story, "a2", {"p": 0}, now_ms)
+    assert expired(story, found) == ({"p"} if goes else set())
 
 
 def test_a_vote_on_a_branch_is_a_vote_below_the_fork() -> None:
