@@ -22,7 +22,17 @@ from dmls.ids import CommitRef, EventId
 from dmls.matrix.blobs import blob_pointers
 from dmls.matrix.bodies import BlobPointer, parse_body
 
-__all__ = ["anchors", "ask_for_missing", "drop_stale", "next_ask_ms", "park", "settle_asked", "take_out", "want_history"]
+__all__ = [
+    "anchors",
+    "ask_for_missing",
+    "drop_stale",
+    "hasten",
+    "next_ask_ms",
+    "park",
+    "settle_asked",
+    "take_out",
+    "want_history",
+]
 
 PARKED_FOR_MS: Final = 7 * 86_400_000
 ASK_AGAIN_MS: Final = 10_000
@@ -65,6 +75,19 @@ def take_out(draft: Draft, key: bytes) -> ParkedEvent | None:
 def _report(draft: Draft, parked: ParkedEvent) -> None:
     """Tell that an event is given up; should it come again, it is looked at anew."""
     draft.notify(NoticeKind.PARKED_EVENT_DROPPED, parked.missing.commit_ref, parked.event.event_id)
+
+
+def hasten(draft: Draft, name: bytes) -> None:
+    """Have something asked for now, or a second after it was asked for last."""
+    asked = draft.state.parking.asked
+    item = asked.get(name)
+    if item is None:
+        return
+    next_ms = max(draft.now_ms, item.asked_ms + ASK_PAUSE_MS)
+    if next_ms < item.next_ms:
+        hastened = replace(item, next_ms=next_ms)
+        _note(draft, asked=asked.set(name, hastened), ask_from_ms=min(next_ms, draft.state.parking.ask_from_ms))
+        put_asked(draft, name, hastened)
 
 
 def settle_asked(draft: Draft, name: bytes, before: Asked | None) -> None:

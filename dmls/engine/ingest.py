@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dmls.engine.anchors import has_witness, may_anchor, take_anchor
-from dmls.engine.backfill import park, settle_asked, take_out
+from dmls.engine.backfill import hasten, park, settle_asked, take_out
 from dmls.engine.commits import enter_by_commit_event, enter_by_welcome, receive_commit, receive_genesis
 from dmls.engine.effects import DecryptOutcome, EventKind, EventResult, IngestOutcome
 from dmls.engine.inputs import ToDeviceReceived
@@ -150,7 +150,7 @@ def _keyframe(missing: Missing, body: CommitBody) -> tuple[Missing, bytes]:
 def _note_candidates(draft: Draft, key: bytes) -> None:
     """Note the commit that may be taken over now that an event has been parked: that event, or the last keyframe above it.
 
-    Only what another joined user sends below is a reason to try at once; otherwise it is tried again after a while.
+    What another joined user sends below is a reason to try soon, once a second at most; else it is tried again after a while.
     """
     state = draft.state
     parked = state.parked.get(key)
@@ -167,7 +167,7 @@ def _note_candidates(draft: Draft, key: bytes) -> None:
         above = state.parked[keys[0]]
         if above.keyframe:
             if above.event.sender != parked.event.sender:
-                draft.candidates.append(keys[0])
+                hasten(draft, above.keyframe)
             return
         name = above.missing.key
 

@@ -149,6 +149,7 @@ def test_two_liars_do_not_outweigh_three_who_tell_the_truth(seed: int) -> None:
     lies = [made.event, vote_for(world, users[1], made.ref, made.staged.state.public.tree)]
     late = newcomer(world, timeline)
     late.see(*lies)
+    late.wait(late.now + 2_000)
     assert late.state.head == made.ref
     late.see(*timeline[-3:], *truth)
     late.wait(late.now + HOUR_MS)
@@ -177,6 +178,7 @@ def test_when_the_named_parent_comes_an_anchor_that_is_none_of_its_children_goes
     late = newcomer(world, timeline, reloads=reloads)
     late.answers = False
     late.see(made.event, vote_for(world, users[1], made.ref, made.staged.state.public.tree))
+    late.wait(late.now + 2_000)
     assert late.state.head == made.ref
     late.answers = True
     late.see(*timeline)
