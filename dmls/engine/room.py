@@ -189,10 +189,11 @@ def _take(draft: Draft, happened: Input) -> None:
 def _set_membership(draft: Draft, membership: RoomMembership) -> None:
     """Take a membership over, store what changed of it, and let votes and authorship follow."""
     before = draft.state.membership
-    if membership == before:
+    changed = membership.changed_users(before)
+    if not changed and membership.facts == before.facts:
         return
     since = draft.state.member_since_ms.mutate()
-    for user in membership.changed_users(before):
+    for user in sorted(changed):
         draft.put(Table.MEMBER_STATE, user.encode(), membership.encode_member(user))
         if membership.member_event(user) != before.member_event(user):
             since[user] = draft.now_ms
@@ -204,7 +205,7 @@ def _set_membership(draft: Draft, membership: RoomMembership) -> None:
     draft.update(tally=tally)
     moved = tally.nodes_by(membership.joined() ^ before.joined())
     mark_removals(draft, {device for node in moved for device in node.removes_others})
-    spent = membership.spent_joins() ^ before.spent_joins()
+    spent = membership.spent_joins(changed) ^ before.spent_joins(changed)
     if spent or membership.facts != before.facts:
         _apply_spent_joins(draft, spent)
     refresh_head(draft)

@@ -233,9 +233,10 @@ class RoomMembership:
         user = self._users.get(event_id)
         return user is not None and self._members[user].has_spent(event_id)
 
-    def spent_joins(self) -> frozenset[EventId]:
-        """Lists every spent join of the room."""
-        return frozenset(event_id for event_id in self._users if self.is_spent(event_id))
+    def spent_joins(self, users: Iterable[UserId] | None = None) -> frozenset[EventId]:
+        """Lists every spent join of the room, or of some users."""
+        members = self._members.values() if users is None else (self._members[user] for user in users if user in self._members)
+        return frozenset(event_id for member in members for event_id in member.events if member.has_spent(event_id))
 
     def users(self) -> frozenset[UserId]:
         """Lists every user of whom a member event is known, current or not."""
@@ -253,7 +254,8 @@ class RoomMembership:
     def changed_users(self, older: RoomMembership) -> frozenset[UserId]:
         """Lists the users whose stored record differs between `older` and this value."""
         before = older._members
-        return frozenset(user for user, member in self._members.items() if user not in before or before[user] != member)
+        others = ((user, member, before.get(user)) for user, member in self._members.items())
+        return frozenset(user for user, member, known in others if member is not known and member != known)
 
     def encode_facts(self) -> bytes:
         """Writes the facts as a record for the store."""
@@ -305,8 +307,8 @@ class RoomMembership:
 
     @cached_property
     def _spent(self) -> frozenset[UserId]:
-        current = {user: self._members[user].current for user in self._current[Membership.JOIN]}
-        return frozenset(user for user, event_id in current.items() if event_id is not None and self.is_spent(event_id))
+        joined = ((user, self._members[user]) for user in self._current[Membership.JOIN])
+        return frozenset(user for user, member in joined if member.current in member.ended)
 
     @cached_property
     def _joined(self) -> frozenset[UserId]:
