@@ -207,6 +207,8 @@ class Tally:
             barred: nodes not to be entered.
         """
         ancestry, old = self.graph.ancestry, self._head
+        if old == VIRTUAL_ROOT:
+            return self._descend(old, barred)
         doubtful = {ref for ref in starts if ancestry.is_ancestor(ref, old)}
         lost: CommitRef | None = None
         for strand, before, after in shifts:
