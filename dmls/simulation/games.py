@@ -1,4 +1,8 @@
-"""Adversary games: a room, an attacker in it who is put out at some moment, and attacks before, during and after that."""
+"""Adversary games: a room, an attacker in it who is put out at some moment, and attacks before, during and after that.
+
+The attacker's user is kicked or banned, or its device is logged out and the user stays. In the last case it can still send events,
+and its user still has a vote if a device does; only what is said is kept from it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from dmls.simulation.attackers.catalogue import ATTACKS
 from dmls.simulation.network import Faults
 from dmls.simulation.oracle import check_convergence, count_commits
 from dmls.simulation.run import greet
-from dmls.simulation.schedule import Act, Change, Cut, Heal, LogIn, Post, Schedule
+from dmls.simulation.schedule import Act, Change, Cut, Heal, LogIn, LogOut, Post, Schedule
 
 __all__ = ["Attack", "Game", "GameOutcome", "make_game", "play_game"]
 
@@ -89,7 +93,12 @@ def _acts(rng: random.Random, servers: tuple[ServerName, ...], users: list[UserI
     for step in range(length):
         gap = rng.choice((0, 10, 200, 2_000, 12_000))
         if step == removal:
-            yield gap, Change(users[0], VILLAIN, rng.choice((Membership.BAN, Membership.LEAVE)))
+            ends = (
+                Change(users[0], VILLAIN, Membership.BAN),
+                Change(users[0], VILLAIN, Membership.LEAVE),
+                LogOut(VILLAIN, DEVICE),
+            )
+            yield gap, rng.choice(ends)
         kind = rng.random()
         if kind < 0.5:
             yield gap, Attack(rng.choice(names))
@@ -144,7 +153,7 @@ def _judge(room: AttackedRoom, attacker: Attacker) -> list[str]:
     room.rest(_REST_MS)
     greetings = greet(room)
     room.rest(_REST_MS)
-    violations = [*room.violations, *check_convergence(room), *check_attacker(room, attacker)]
+    violations = [*room.violations, *check_convergence(room, room.honest), *check_attacker(room, attacker)]
     violations += (
         f"{message.sender.user_id}/{message.sender.device_id} cannot send: {message.last_outcome}"
         for message in greetings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dmls.engine.agent import devices_of
 from dmls.engine.effects import DecryptOutcome
@@ -49,9 +49,9 @@ def _joined(world: World, server: ServerName) -> set[UserId]:
     return {user for user in homeserver.state if homeserver.membership(user) is Membership.JOIN}
 
 
-def check_convergence(world: World) -> Iterator[str]:
-    """Say what is not as it must be: heads, members, secrets, branches left open."""
-    present = [driver for driver in world.drivers if is_in_room(world, driver)]
+def check_convergence(world: World, drivers: Sequence[Driver] = ()) -> Iterator[str]:
+    """Say what is not as it must be among some agents, or all: heads, members, secrets, branches left open."""
+    present = [driver for driver in drivers or world.drivers if is_in_room(world, driver)]
     if not present:
         return
     # A leave and a kick at one time are two events for one outcome, and neither homeserver need take the other's for its state.
