@@ -199,7 +199,9 @@ def _head_leaves(state: RoomState, entry: NodeEntry) -> tuple[HeadLeaf, ...]:
         origin = origins.get(device)
         # Who was added by a node of the own server is vouched for by it: only that server's users can have sent the event.
         vouched = origin is not None and state.graph.node(origin).author.server == device.server
-        leaves.append(HeadLeaf(index, device, state.seen_at_ms.get(device, 0), vouched))
+        # Nodes of other branches that add the device too say nothing of this leaf.
+        since_ms = state.seen_at_ms.get(device, 0) if origin is None else state.entries[origin].received_at_ms
+        leaves.append(HeadLeaf(index, device, since_ms, vouched))
     made = tuple(leaves)
     state.memo.keep("leaves", parts, made)
     return made

@@ -50,9 +50,8 @@ class AttackedRoom(World):
 
     def attacker(self, device_id: DeviceId) -> Attacker:
         """Return the attacker, once its device has logged in."""
-        own = next(
-            own for device, own in self.directory.own.items() if device.user_id == self.villain and device.device_id == device_id
-        )
+        name = (self.villain, device_id)
+        own = next(own for device, own in self.directory.own.items() if (device.user_id, device.device_id) == name)
         return Attacker(self, self.villain, own, self._choices, self.hoard)
 
     # What the attacker is given
@@ -133,18 +132,12 @@ class AttackedRoom(World):
 
     def _note(self, message: SentMessage, driver: Driver, ref: CommitRef) -> None:
         super()._note(message, driver, ref)
-        if self.is_known_to_be_out(driver):
+        if self.homeservers[driver.server].membership(self.villain) is not Membership.JOIN:
             self.unreadable.add(message.number)
         for reader in sorted(message.readers - self.directory.own.keys()):
             # Nothing protects from a homeserver that makes devices for its own user.
             if reader.user_id != self.villain:
                 self.violations.append(f"message {message.number} can be read by a ghost of {reader.user_id}")
-
-    def is_known_to_be_out(self, driver: Driver) -> bool:
-        """Tell whether an agent knows that the attacker's user, or all devices of that user, are out."""
-        listed = driver.state.lists.get(self.villain)
-        is_joined = self.homeservers[driver.server].membership(self.villain) is Membership.JOIN
-        return not is_joined or (listed is not None and listed.version > 0 and not listed.devices)
 
     def is_late(self, event_id: EventId) -> bool:
         """Tell whether an event is the attacker's, and nobody got it who took the attacker for a member."""

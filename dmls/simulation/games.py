@@ -1,7 +1,7 @@
 """Adversary games: a room, an attacker in it who is put out at some moment, and attacks before, during and after that.
 
-The attacker's user is kicked or banned, or its device is logged out and the user stays. In the last case it can still send events,
-and its user still has a vote if a device does; only what is said is kept from it.
+The attacker's user is kicked or banned, or its device is logged out and the user stays. Then its homeserver can still send events
+and add devices, until device lists are fresh; what is said after that is kept from it.
 """
 
 from __future__ import annotations
@@ -93,11 +93,8 @@ def _acts(rng: random.Random, servers: tuple[ServerName, ...], users: list[UserI
     for step in range(length):
         gap = rng.choice((0, 10, 200, 2_000, 12_000))
         if step == removal:
-            ends = (
-                Change(users[0], VILLAIN, Membership.BAN),
-                Change(users[0], VILLAIN, Membership.LEAVE),
-                LogOut(VILLAIN, DEVICE),
-            )
+            banned, kicked = (Change(users[0], VILLAIN, membership) for membership in (Membership.BAN, Membership.LEAVE))
+            ends: tuple[Act, ...] = (banned, kicked, LogOut(VILLAIN, DEVICE))
             yield gap, rng.choice(ends)
         kind = rng.random()
         if kind < 0.5:
@@ -152,6 +149,7 @@ def _judge(room: AttackedRoom, attacker: Attacker) -> list[str]:
     room.end()
     room.rest(_REST_MS)
     greetings = greet(room)
+    room.unreadable.update(message.number for message in greetings)
     room.rest(_REST_MS)
     violations = [*room.violations, *check_convergence(room, room.honest), *check_attacker(room, attacker)]
     violations += (

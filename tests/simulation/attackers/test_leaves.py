@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dmls.engine.effects import EncryptOutcome
+from dmls.ids import DeviceId
 from dmls.simulation.attacked import VILLAIN
 from dmls.simulation.attackers.attacker import Attacker
+from dmls.simulation.attackers.comebacks import begin_another_group, join_again
 from dmls.simulation.attackers.leaves import add_ghosts, join_as_others, join_with_minted_devices
-from dmls.simulation.schedule import Cut, Heal
+from dmls.simulation.schedule import Cut, Heal, LogOut
 from tests.support.siege import ALICE, BOB, CAROL, ONE, TWO, Siege
 
 
@@ -67,3 +69,16 @@ def _add_ghost_of_bob(mallory: Attacker) -> None:
     head = mallory.head()
     assert head is not None
     mallory.send_commit(mallory.commit(head, [mallory.ghost(BOB)[1]]))
+
+
+def test_a_device_that_is_logged_out_stays_out_whatever_branch_adds_it_again() -> None:
+    siege = Siege()
+    siege.room.do(LogOut(VILLAIN, DeviceId("MALLORY")))
+    siege.attack(begin_another_group)
+    siege.attack(join_again)
+    siege.room.rest(60_000)
+    assert siege.users() == {ALICE, BOB, CAROL}
+    said = siege.say(ALICE)
+    siege.mallory.study()
+    assert said.event_id
+    assert siege.mallory.hoard.read(said.event_id) is None
