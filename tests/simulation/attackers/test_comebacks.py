@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from dmls.engine.effects import EncryptOutcome
+from dmls.ids import DeviceId
 from dmls.matrix.events import Membership
 from dmls.simulation.attacked import VILLAIN
 from dmls.simulation.attackers import comebacks
 from dmls.simulation.attackers.attacker import Attacker
 from dmls.simulation.attackers.catalogue import ATTACKS
-from dmls.simulation.schedule import Change, Cut, Heal
+from dmls.simulation.attackers.hoard import Hoard
+from dmls.simulation.memory import MemoryDriver
+from dmls.simulation.schedule import Change, Cut, Heal, LogIn, LogOut
 from tests.support.siege import ALICE, BOB, CAROL, EVIL, ONE, TWO, Siege
 
 
@@ -113,3 +116,24 @@ def test_who_is_put_out_while_the_homeservers_are_cut_off_is_out_on_both_sides_i
     assert siege.users() == {ALICE, BOB, CAROL}
     siege.mallory.study()
     assert siege.mallory.hoard.read(said.event_id or siege.mallory.events[0]) is None
+
+
+def test_who_stole_a_device_reads_nothing_that_is_said_after_its_log_out() -> None:
+    siege = Siege()
+    siege.room.do(LogIn(BOB, DeviceId("STOLEN"), hosted=False))
+    siege.room.rest(60_000)
+    (client,) = siege.room.clients
+    assert isinstance(client, MemoryDriver)
+    thief = Hoard(siege.room.suite)
+    thief.take(client.state, client.bundles)
+    before = siege.say(ALICE)
+    siege.room.do(LogOut(BOB, DeviceId("STOLEN")))
+    siege.room.rest(5_000)
+    after = [siege.say(user) for user in (ALICE, CAROL)]
+    for event_id, content in siege.room.encrypted_events():
+        thief.see(event_id, content)
+    thief.think()
+    assert before.event_id
+    assert thief.read(before.event_id)
+    assert all(message.event_id for message in after)
+    assert not any(message.event_id and thief.read(message.event_id) for message in after)
