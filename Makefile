@@ -80,7 +80,7 @@ soak: $(READY) ## explore: every generated test and mutant with many new cases, 
 	@DMLS_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout=0 \
 	    tests/robustness tests/interop/wg/test_working_group.py tests/interop/peers/test_walks.py tests/tools/test_demo.py \
 	    tests/forks/test_head_games.py tests/rooms/test_stolen_stores.py tests/rooms/test_forward_secrecy.py \
-	    tests/simulation/test_games.py
+	    tests/simulation/test_games.py tests/simulation/test_rooms.py
 	@$(BIN)/python -m scripts.mutation --all
 	@$(MAKE) --no-print-directory fuzz ARGS='--seconds 10'
 	@$(MAKE) --no-print-directory demo ARGS=--kill ROOMS='S1-figure1-v10 S1-figure1-v12'

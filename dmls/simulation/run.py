@@ -103,15 +103,19 @@ def _silent(_now_ms: int, _line: str) -> None:
 
 
 def greet(world: World) -> list[SentMessage]:
-    """Have every device of the room send a message, one after the other."""
+    """Have every agent with a device in the room send a message, one after the other."""
     greetings = []
     present = present_servers(world)
+    spoken: set[Driver] = set()
     for name in sorted(present):
         homeserver = world.homeservers[name]
         readmit = world.services[name].state.membership.needs_readmission()
         for user in sorted(homeserver.state):
             if server_of(user) == name and homeserver.membership(user) is Membership.JOIN and user not in readmit:
                 for device in sorted(world.directory.devices(user).values()):
-                    greetings.append(world.post(device))
-                    world.rest(_GREETING_MS)
+                    agent = world.directory.owner(device)
+                    if agent not in spoken:
+                        spoken.add(agent)
+                        greetings.append(world.post(device))
+                        world.rest(_GREETING_MS)
     return greetings

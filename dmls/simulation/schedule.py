@@ -120,7 +120,7 @@ class _Maker:
 
     def make(self, seed: int) -> Schedule:
         rng = self._rng
-        size = rng.choice((3, 3, 3, 3, 4, 4, 4, 5, 5, 6, 7, rng.randrange(8, _MEMBERS + 1)))
+        size = rng.choice((3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 7, rng.randrange(8, _MEMBERS + 1)))
         users = [
             UserId(f"@{name}:{self._servers[place % len(self._servers)]}") for place, name in enumerate("abcdefghijkl"[:size])
         ]
@@ -162,7 +162,7 @@ class _Maker:
     def _live(self, users: Sequence[UserId]) -> Iterator[tuple[int, Act]]:
         rng = self._rng
         is_cut = False
-        for _ in range(rng.choice((3, 4, 5, 6, 8, 12))):
+        for _ in range(rng.choice((2, 3, 4, 4, 5, 6, 8, 12))):
             gap = rng.randrange(rng.choice(_GAPS_MS) + 1)
             if not is_cut and rng.random() < 0.25:
                 is_cut = True

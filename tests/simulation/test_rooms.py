@@ -10,9 +10,9 @@ from dmls.simulation.runner import Crypto, run_room
 
 _SCALE = 10 if os.environ.get("DMLS_SOAK") else 1
 _BLOCKS = 20
-_SYMBOLIC = 5 * _SCALE
+_SYMBOLIC = 500 * _SCALE
 """Rooms of a block."""
-_REAL = 1 * _SCALE
+_REAL = 15 * _SCALE
 
 
 def _failures(block: int, rooms: int, crypto: Crypto) -> list[str]:
