@@ -307,9 +307,9 @@ class World:
     def _settle_soon(self, driver: Driver) -> None:
         """Let an agent do what is due: at once, or for all that comes in within a moment."""
         patience_ms = self.network.faults.patience_ms
-        if not patience_ms:
+        if not patience_ms and driver.is_up:
             driver.settle()
-        elif driver not in self._settling:
+        elif patience_ms and driver not in self._settling:
             self._settling.add(driver)
             self.agenda.after(self.rng.randrange(1, patience_ms + 1), lambda: self._settle(driver))
 
