@@ -16,7 +16,6 @@ from dmls.mls.codec import Enum8, bounded, decode, encode, opaque, struct, uint8
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.extensions import Extension, make_extension, read_extension
 from dmls.mls.messages.message import AuthenticatedContent, FramedContent, MLSMessage
-from dmls.mls.messages.registry import WireFormat
 
 __all__ = [
     "DEFAULT_RETAIN_EPOCHS",
@@ -164,13 +163,6 @@ class DMLSMessage:
     dmls_epoch: opaque
 
 
-@struct
-class _CommitRefInput:
-    wire_format: WireFormat
-    content: FramedContent
-    confirmation_tag: opaque
-
-
 # Extensions and credentials
 
 
@@ -314,15 +306,14 @@ def decode_message_aad(data: bytes) -> DmlsMessageAAD:
 
 
 def commit_ref(suite: CipherSuite, content: AuthenticatedContent) -> CommitRef:
-    """Return the reference of a commit, hash_size bytes: of content and confirmation tag, not of signature and membership tag.
+    """Return the reference of a commit, hash_size bytes: of all that its transcript hashes cover, so not of its membership tag.
 
     Raises:
         UsageError: `content` is no commit.
     """
     if content.confirmation_tag is None:
         raise UsageError("only a commit has a commit reference")
-    value = encode(_CommitRefInput(content.wire_format, content.content, content.confirmation_tag))
-    return CommitRef(suite.ref_hash("DMLS 1.0 Commit Reference", value))
+    return CommitRef(suite.ref_hash("DMLS 1.0 Commit Reference", encode(content)))
 
 
 def genesis_ref(suite: CipherSuite, mls_message: bytes) -> CommitRef:

@@ -165,3 +165,23 @@ def test_rejecting_a_commit_moves_no_head(room: Room) -> None:
     votes = [tracked.vote for tracked in state.votes.values()]
     assert rejecting in silent
     assert Tally.build(silent, votes, state.membership.joined()).head() == state.head
+
+
+def test_copies_of_a_commit_under_different_signatures_split_nobody_whichever_comes_first(room: Room) -> None:
+    """The signature enters the transcript, so of copies that differ in it only one makes an epoch that can be entered."""
+    hall = room.hall
+    content = Deviant(hall["one"].state, room.a, hall.random).commit(room.parent, witness=hall["two"].state)
+    deviant = Deviant(hall["one"].state, room.a, hall.random)
+    good = hall.make_event(room.a.user_id, content)
+    other = hall.make_event(room.a.user_id, deviant.sign_again(room.parent, content))
+    hall.timeline += [good, other]
+    for server, events in (("two", (good, other)), ("three", (other, good)), ("four", (other, good))):
+        for event in events:
+            assert hall.deliver(server, event).outcome == IngestOutcome.PROCESSED
+    hall.add_device("@b:two", "SECOND")
+    hall.wait(120)
+    victims = [hall[name] for name in ("two", "three", "four")]
+    assert len({frozenset(service.state.entries) for service in victims}) == 1
+    assert len({service.state.head for service in victims}) == 1
+    said = hall.say(room.b, "still one room")
+    assert hall.read(room.c, said) == hall.read(room.d, said) == ("ok", "still one room")

@@ -160,7 +160,7 @@ def test_names_and_tags_of_an_epoch_follow_from_its_event_and_its_secret(epoch: 
         membership_tag = epoch["membership_tag"]
         message = plain.public_message(framed, signature, tag, None if membership_tag is None else bytes.fromhex(membership_tag))
         assert message == unpadded(content["message"]["inline"])
-        ref = plain.commit_ref(HASH, framed, tag)
+        ref = plain.commit_ref(HASH, framed, signature, tag)
         assert unpadded(content["commit_ref"]) == ref
         assert unpadded(content["new_epoch_id"]).hex() == epoch["epoch_id"]
     assert ref.hex() == epoch["commit_ref"]

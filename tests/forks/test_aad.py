@@ -44,7 +44,7 @@ from dmls.forks.aad import (
     verify_vote,
 )
 from dmls.ids import CommitRef, DeviceId, GroupId, LeafIndex, RoomId, UserId
-from dmls.mls.codec import decode, encode
+from dmls.mls.codec import decode, encode, encode_opaque
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import Extension, make_extension
@@ -192,12 +192,12 @@ def test_bytes_from_outside_decode_or_raise_typed_errors(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("suite", CIPHER_SUITES, ids=lambda suite: str(suite.id))
-def test_commit_ref_covers_content_and_tag_only(suite: CipherSuite) -> None:
+def test_commit_ref_covers_content_signature_and_tag(suite: CipherSuite) -> None:
     ref = commit_ref(suite, CONTENT)
     label = b"DMLS 1.0 Commit Reference"
-    value = b"\x00\x01" + encode(CONTENT.content) + b"\x03tag"
+    value = b"\x00\x01" + encode(CONTENT.content) + encode_opaque(CONTENT.signature) + b"\x03tag"
     assert ref == hashlib.new(suite.hash_name, bytes([len(label)]) + label + bytes([len(value)]) + value).digest()
-    assert commit_ref(suite, replace(CONTENT, signature=b"another")) == ref
+    assert commit_ref(suite, replace(CONTENT, signature=b"another")) != ref
     assert commit_ref(suite, replace(CONTENT, confirmation_tag=b"gat")) != ref
     assert commit_ref(suite, replace(CONTENT, content=replace(CONTENT.content, epoch=8))) != ref
     assert commit_ref(suite, replace(CONTENT, wire_format=WireFormat.PRIVATE_MESSAGE)) != ref

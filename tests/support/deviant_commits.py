@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from nacl.bindings import (
+    crypto_core_ed25519_scalar_add,
+    crypto_core_ed25519_scalar_mul,
+    crypto_core_ed25519_scalar_reduce,
+    crypto_scalarmult_ed25519_base_noclamp,
+    crypto_sign_seed_keypair,
+)
 
 from dmls.engine.agent import DevicePolicy, OwnDevice
 from dmls.engine.nodes import epoch_id, find_leaf
@@ -12,10 +21,13 @@ from dmls.engine.state import RoomState
 from dmls.forks.aad import EpochPointer, commit_ref, make_commit_aad, make_node_ref
 from dmls.forks.graph import Device
 from dmls.ids import CommitRef, LeafIndex
-from dmls.matrix.bodies import CommitBody, EventPointer, Inline, content_of
+from dmls.matrix.bodies import CommitBody, EventPointer, Inline, content_of, parse_body
 from dmls.mls.codec import Lazy, decode
+from dmls.mls.crypto.labels import labelled
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.suites import CipherSuite
+from dmls.mls.framing.public_message import protect_public
+from dmls.mls.framing.signing import content_tbs
 from dmls.mls.group.leaf import Client
 from dmls.mls.group.process import process_commit
 from dmls.mls.group.state import GroupState
@@ -54,6 +66,19 @@ def garble_path(path: UpdatePath, places: Sequence[int]) -> UpdatePath:
         sealed = Lazy.pack(HPKECiphertext, [garble(item) for item in nodes[place].encrypted_path_secret])
         nodes[place] = replace(nodes[place], encrypted_path_secret=sealed)
     return replace(path, nodes=tuple(nodes))
+
+
+def _sign_anew(seed: bytes, message: bytes, random: Random) -> bytes:
+    """Sign with Ed25519 and a nonce drawn at random, which nobody can tell from the one that the message and key should give."""
+    public_key = crypto_sign_seed_keypair(seed)[0]
+    scalar = bytearray(hashlib.sha512(seed).digest()[:32])
+    scalar[0] &= 248
+    scalar[31] = scalar[31] & 127 | 64
+    nonce = crypto_core_ed25519_scalar_reduce(random(64))
+    point = crypto_scalarmult_ed25519_base_noclamp(nonce)
+    challenge = crypto_core_ed25519_scalar_reduce(hashlib.sha512(point + public_key + message).digest())
+    product = crypto_core_ed25519_scalar_mul(challenge, crypto_core_ed25519_scalar_reduce(bytes(scalar) + bytes(32)))
+    return point + crypto_core_ed25519_scalar_add(nonce, product)
 
 
 class Deviant:
@@ -96,6 +121,23 @@ class Deviant:
             **breach,  # type: ignore[arg-type]
         )
         return self._content(parent, held, leaf, message, witness, alter_info)
+
+    def sign_again(self, parent: CommitRef, event: dict[str, Any]) -> dict[str, Any]:
+        """Return an event that carries the same commit under another signature, which is as good."""
+        held = self.state.epochs[parent].state
+        suite, context = held.public.suite, held.public.context
+        body = parse_body(event)
+        assert isinstance(body, CommitBody)
+        assert isinstance(body.message, Inline)
+        public = decode(MLSMessage, body.message.data).body
+        assert isinstance(public, PublicMessage)
+        signed = labelled("FramedContentTBS", content_tbs(WireFormat.PUBLIC_MESSAGE, public.content, context))
+        signature = _sign_anew(bytes(self.own.client.signature_private_key), signed, self.random)
+        content = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, public.content, signature, public.confirmation_tag)
+        message = encode_message(protect_public(suite, content, context, held.secrets.membership_key))
+        leaf = find_leaf(held.public.tree, self.own.device)
+        assert leaf is not None
+        return self._content(parent, held, leaf, message, None, lambda info: info)
 
     def _content(
         self,

@@ -173,9 +173,9 @@ def child_of(hash: str, parent_epoch_secret: bytes, last_path_secret: bytes, gro
 # References
 
 
-def commit_ref(hash: str, framed_content: bytes, tag: bytes) -> bytes:
+def commit_ref(hash: str, framed_content: bytes, signature: bytes, tag: bytes) -> bytes:
     """Of a PublicMessage, whose wire format is 1."""
-    return ref_hash(hash, b"DMLS 1.0 Commit Reference", b"\x00\x01" + framed_content + vec(tag))
+    return ref_hash(hash, b"DMLS 1.0 Commit Reference", b"\x00\x01" + framed_content + vec(signature) + vec(tag))
 
 
 def genesis_ref(hash: str, group_info_message: bytes) -> bytes:
