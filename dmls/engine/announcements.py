@@ -27,6 +27,9 @@ from dmls.mls.messages.welcome import Welcome
 
 __all__ = ["emit", "emit_commit", "emit_welcome"]
 
+RESOLVED_HINTS = 64
+"""How many of the side heads that a commit resolves its event names: a hint, while what is signed can go into a blob."""
+
 
 def emit(draft: Draft, sender: Device, body: GenesisBody | CommitBody | VoteBody, ref: CommitRef = CommitRef(b"")) -> None:
     """Send an event, what does not fit into it ahead as blobs."""
@@ -65,7 +68,7 @@ def emit_commit(
         epoch_id=None if held is None else epoch_id(held.state),
         parent_event=parent.node.event_id or None,
         commit_ref=node.commit_ref,
-        resolves=tuple(Resolved(ref, state.entries[ref].node.event_id or None) for ref in side_heads),
+        resolves=tuple(Resolved(ref, state.entries[ref].node.event_id or None) for ref in side_heads[:RESOLVED_HINTS]),
         new_epoch_id=epoch_id(state.epochs[node.commit_ref].state),
     )
     emit(draft, own.device, body, node.commit_ref)

@@ -62,6 +62,8 @@ __all__ = ["needs_keyframe", "ready_key_packages", "send_commit", "send_external
 KEYFRAME_EVERY = 32
 """Least number of commits between two keyframes."""
 LEAF_LIFETIME_S = 90 * 86_400
+MAX_RESOLVED = 1_024
+"""How many side heads one commit resolves; others wait for the next."""
 _POLICY = DevicePolicy()
 
 
@@ -145,12 +147,12 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
     parent, state = plan.entry, plan.held.state
     suite = parent.group.suite
     removals, farewell = _removals(draft, plan, committer)
-    pointers = tuple(_pointer(draft, ref) for ref in plan.survey.side_heads)
+    side_heads = plan.survey.side_heads[:MAX_RESOLVED]
     vote_seq = take_vote_seq(draft, own.device)
     aad = make_commit_aad(
         EpochPointer(plan.head, epoch_id(state)),
         vote_seq,
-        resolves=pointers,
+        resolves=tuple(_pointer(draft, ref) for ref in side_heads),
         rejects=tuple(EpochPointer(ref, b"") for ref in plan.survey.rejects),
         logout=farewell,
     )
@@ -191,7 +193,7 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
         removes=tuple(removal.leaf.device for removal in removals),
         logout=farewell is Farewell.GONE,
         evicts=farewell is Farewell.STALE,
-        resolves=plan.survey.side_heads,
+        resolves=side_heads,
         rejects=plan.survey.rejects,
     )
     group_info = encode_message(staged.group_info)
@@ -204,7 +206,7 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
     add_epoch(draft, ref, staged.state, {**staged.private_keys, **joined})
     _own_everything(draft, ref)
     foreign = [device for device in additions if device not in draft.state.agent.devices]
-    emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, plan.survey.side_heads)
+    emit_commit(draft, own, entry, parent, staged.message, staged.welcome if foreign else None, side_heads)
     for device in additions:
         _forget_key_package(draft, device)
     if foreign and staged.welcome is not None:

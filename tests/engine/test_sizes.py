@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from benchmarks.keyframe_traffic import ramp_up
 from benchmarks.room_steps import Crowd, Service
 from dmls.engine.backfill import anchors
 from dmls.engine.effects import BlobToUpload, Effects, EventToSend, OutboxItem, ToDeviceToSend
-from dmls.engine.inputs import Input, RoomStateChanged, Tick
-from dmls.ids import UserId
+from dmls.engine.inputs import EventReceived, Input, RoomStateChanged, Tick
+from dmls.ids import EventId, UserId
 from dmls.matrix.blobs import CONTENT_LIMIT
 from dmls.matrix.encoding import MAX_EVENT
-from dmls.matrix.events import RoomEvent
+from dmls.matrix.events import Membership, RoomEvent
+from tests.support.deviant_commits import Deviant
+from tests.support.hall import Hall
 from tests.support.newcomers import Newcomer
 
 DEVICES = 600
@@ -75,3 +78,23 @@ def test_keyframes_cost_no_more_than_the_commits_between_them() -> None:
         # The last keyframe and what came after it: never more than twice the tree, or 32 commits with it.
         recent = sum(each.commit for each in sizes[max(0, place - 32) : place + 1])
         assert size.newcomer <= 2 * size.tree + recent
+
+
+def test_a_member_who_forks_hundreds_of_times_stops_nobody_from_committing(seed: int) -> None:
+    """Each side head that a commit resolves takes room in its event, and the longest event ids take most."""
+    hall = Hall(seed, "one", "two", "three")
+    mallory, alice, bob = (hall.add_device(user) for user in ("@mallory:one", "@alice:two", "@bob:three"))
+    hall.join(mallory.user_id, alice.user_id, bob.user_id)
+    hall.wait(90)
+    (parent,) = hall.stands()
+    assert parent is not None
+    deviant = Deviant(hall["one"].state, mallory, hall.random)
+    two = hall["two"]
+    for number in range(200):
+        event = hall.make_event(mallory.user_id, deviant.commit(parent, vote_seq=number + 1))
+        two.engine.step(EventReceived(replace(event, event_id=EventId(f"${number:0>254}"))), hall.now, two.random)
+    assert len(two.state.tally.side_heads(two.state.head or parent)) >= 199
+    hall.set_membership(bob.user_id, Membership.LEAVE)
+    assert hall.encrypt(alice, "bob is gone").outcome == "ok"
+    assert two.members() == {mallory.user_id, alice.user_id}
+    assert not two.state.tally.side_heads(two.state.head or parent)
