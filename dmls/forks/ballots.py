@@ -66,10 +66,17 @@ class Ballots:
         return len(self._targets(vote_seq, twins)) > 1
 
     def _targets(self, vote_seq: int, twins: Callable[[CommitRef], Iterable[CommitRef]]) -> set[Target]:
-        return {
-            frozenset(twins(ballot.commit_ref)) if ballot.is_commit else frozenset((ballot.commit_ref,))
-            for ballot in self._by_seq.get(vote_seq, ())
-        }
+        found: set[Target] = set()
+        alike: set[CommitRef] = set()
+        for is_commit, ref in self._by_seq.get(vote_seq, ()):
+            if is_commit and ref in alike:
+                # Twins have the same twins, and there may be very many.
+                continue
+            target = frozenset(twins(ref)) if is_commit else frozenset((ref,))
+            found.add(target)
+            if is_commit:
+                alike |= target
+        return found
 
     def select(self, twins: Callable[[CommitRef], Iterable[CommitRef]]) -> Target:
         """Return the vote of the greatest vote_seq that was used for one vote only; empty where there is none.
