@@ -63,6 +63,9 @@ def check_convergence(world: World, drivers: Sequence[Driver] = ()) -> Iterator[
         # Nobody is left who could change anything, nor anybody whom it would serve.
         return
     active = [driver for driver in present if wanted & driver.agent.devices.keys() or driver.is_service]
+    if len({driver.state.membership.joined() for driver in active}) > 1:
+        yield "agents do not agree on who is joined under a join that is not spent"
+        return
     heads = {driver.name: driver.state.head for driver in active}
     if len(set(heads.values())) > 1:
         yield f"heads differ: { {name: ref.hex()[:8] if ref else None for name, ref in heads.items()} }"
@@ -86,6 +89,10 @@ def check_convergence(world: World, drivers: Sequence[Driver] = ()) -> Iterator[
             yield f"{driver.name} sees a branch that nobody has resolved"
     if len(epoch_ids) > 1:
         yield "members of the head have different secrets"
+    (head,) = set(heads.values())
+    for driver in (*world.drivers, *world.departed):
+        if head in driver.state.epochs and not wanted & driver.agent.devices.keys():
+            yield f"{driver.name} holds the head's secrets for nobody"
 
 
 def _own_members(driver: Driver, own_leaves: frozenset[int]) -> frozenset[Device]:

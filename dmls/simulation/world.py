@@ -97,6 +97,8 @@ class World:
         )
         self.services = {name: self._driver(f"{name}-service", name, is_service=True) for name in schedule.servers}
         self.clients: list[Driver] = []
+        self.departed: list[Driver] = []
+        """Agents whose device has logged out, as they were then."""
         self._is_quiet = False
         """No more crashes: the schedule is over."""
         self._planned: dict[Driver, int] = {}
@@ -270,6 +272,7 @@ class World:
             driver.set_agent(Agent(driver.server, True, kept))
         else:
             self.clients.remove(driver)
+            self.departed.append(driver)
             driver.end()
         self._announce(act.user)
 
