@@ -59,7 +59,9 @@ from dmls.mls.messages.welcome import Welcome
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
 __all__ = [
+    "MAX_CHILDREN_OF_AUTHOR",
     "STALE_PARENT",
+    "TOO_MANY_COMMITS",
     "add_genesis",
     "enter_by_commit_event",
     "enter_by_welcome",
@@ -67,6 +69,9 @@ __all__ = [
     "receive_genesis",
 ]
 
+MAX_CHILDREN_OF_AUTHOR = 8
+"""How many commits of one device on one parent are entered: each leaves its mark in the parent's init key."""
+TOO_MANY_COMMITS = "TOO_MANY_COMMITS"
 STALE_PARENT = "STALE_PARENT"
 """Reason of a valid commit that came when the secrets it needs of its parent were deleted: it counts and is not processed."""
 
@@ -292,6 +297,8 @@ def _follow(draft: Draft, ref: CommitRef, message: PublicMessage, transition: Tr
         return STALE_PARENT if parent_ref in draft.state.expired else "", False
     if transition.is_external and not held.state.secrets.external_secret:
         return STALE_PARENT, False
+    if _has_entered_enough(draft, ref):
+        return TOO_MANY_COMMITS, True
     try:
         unprotect_public(held.state.public.suite, message, held.state.public.context, held.state.secrets.membership_key)
         keys = dict(draft.state.ring.keys)
@@ -308,6 +315,14 @@ def _follow(draft: Draft, ref: CommitRef, message: PublicMessage, transition: Tr
     add_epoch(draft, ref, processed.state, {**processed.private_keys, **joined})
     _consume(draft, transition)
     return "", False
+
+
+def _has_entered_enough(draft: Draft, ref: CommitRef) -> bool:
+    """Tell whether a commit's author has made so many others on its parent that were entered."""
+    state = draft.state
+    node = state.graph.node(ref)
+    others = (other for other in state.graph.authored(node.author) if state.graph.node(other).parent_ref == node.parent_ref)
+    return sum(other in state.epochs or other in state.expired for other in others) >= MAX_CHILDREN_OF_AUTHOR
 
 
 def _joining_keys(draft: Draft, transition: Transition) -> dict[bytes, Secret]:

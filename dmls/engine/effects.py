@@ -203,7 +203,7 @@ class IngestOutcome(StrEnum):
 class EventResult:
     """What became of one event or to-device message; `reason` and `rule` are set for a rejected one.
 
-    A valid commit whose epoch cannot be entered has a reason too: `STALE_PARENT`, or why it failed here.
+    A valid commit whose epoch is not entered has a reason too: `STALE_PARENT`, `TOO_MANY_COMMITS`, or why it failed here.
     """
 
     outcome: IngestOutcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmls.engine.commits import MAX_CHILDREN_OF_AUTHOR, TOO_MANY_COMMITS
 from dmls.engine.effects import NoticeKind
 from dmls.simulation.attacked import VILLAIN
 from dmls.simulation.attackers.attacker import Attacker
@@ -48,6 +49,26 @@ def test_many_commits_on_one_head_end_in_one_commit_on_top() -> None:
     assert all(siege.say(user).event_id for user in (ALICE, BOB, CAROL))
     assert not siege.heal()
     assert len(siege.room.requests.commit_events) - commits < 10
+
+
+def test_of_many_commits_of_one_device_on_one_parent_few_leave_a_mark_in_its_key() -> None:
+    siege = Siege()
+    parent = siege.head()
+
+    def flood(mallory: Attacker) -> None:
+        for _ in range(3 * MAX_CHILDREN_OF_AUTHOR):
+            mallory.send_commit(mallory.commit(parent))
+
+    events = siege.attack(flood, rest_ms=500)
+    for driver in siege.room.honest:
+        state = driver.state
+        made = [ref for ref in state.graph.children(parent) if state.graph.node(ref).author.user_id == VILLAIN]
+        assert len(made) == 3 * MAX_CHILDREN_OF_AUTHOR
+        assert sum(ref in state.epochs or ref in state.expired for ref in made) == MAX_CHILDREN_OF_AUTHOR
+        results = [result for event in events if (result := siege.result(driver, event)) is not None]
+        assert sum(result.reason == TOO_MANY_COMMITS for result in results) == 2 * MAX_CHILDREN_OF_AUTHOR
+    assert not siege.heal()
+    assert all(siege.say(user).event_id for user in (ALICE, BOB, CAROL))
 
 
 def test_copies_of_own_events_under_other_ids_change_nothing() -> None:
