@@ -42,6 +42,8 @@ class Membership(StrEnum):
 
 
 _MEMBERSHIPS = frozenset(Membership)
+_LAST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class RoomEvent:
         sender: the user whose homeserver signed the event.
         state_key: None for an event that is not state.
         content: the parsed content (`parse_json_object`), shared and never changed.
-        origin_server_ts_ms: what the sender's server wrote, in milliseconds since 1970; a claim, used for display only.
+        origin_server_ts_ms: what the sender's server wrote, in milliseconds since 1970; a claim, used for display only. One
+            before 1970 or after the year 9999 is brought to that bound: what can be shown must not decide what counts.
         soft_failed: the homeserver's own judgement: allowed where the event stands, but not by the current state when it came.
         before_departure: whether the event is in the causal past of the leave or ban that ended its sender's membership; None
             when the sender's membership has not ended, or the homeserver cannot tell.
@@ -70,6 +73,9 @@ class RoomEvent:
     soft_failed: bool = False
     before_departure: bool | None = None
     auth_events: tuple[EventId, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origin_server_ts_ms", min(max(self.origin_server_ts_ms, 0), _LAST_MS))
 
 
 @dataclass(frozen=True, slots=True)

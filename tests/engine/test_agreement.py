@@ -202,3 +202,16 @@ def test_those_who_hold_secrets_and_those_who_do_not_agree_whatever_else_comes(r
             facts = frozenset((node.commit_ref, node.is_spent, node.before_departure) for node in nodes)
             found.add((engine.state.head, facts, frozenset(votes_of(engine))))
         assert len(found) == 1
+
+
+@pytest.mark.parametrize("claimed_ms", [-1, 2**64])
+def test_whatever_time_a_server_claims_its_events_count_in_any_order(claimed_ms: int) -> None:
+    events = [replace(room_event(item), origin_server_ts_ms=claimed_ms) for item in told()["events"]]
+    forwards, backwards = observer(), observer()
+    for event in events:
+        take_in(forwards, event)
+    for event in reversed(events):
+        take_in(backwards, event)
+    assert forwards.state.head == backwards.state.head
+    assert forwards.state.head is not None
+    assert votes_of(forwards) == votes_of(backwards)
