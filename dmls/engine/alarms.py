@@ -20,10 +20,13 @@ __all__ = ["note_pointers", "note_rivals", "note_vote"]
 
 def note_pointers(draft: Draft, pointers: Iterable[EpochPointer], device: Device) -> None:
     """Say so if somebody names an epoch that is held here by another epoch id: they have other secrets for it."""
+    named: dict[CommitRef, set[bytes]] = {}
     for pointer in pointers:
-        ref = CommitRef(pointer.commit_ref)
+        if pointer.epoch_id:
+            named.setdefault(CommitRef(pointer.commit_ref), set()).add(pointer.epoch_id)
+    for ref, names in named.items():
         held = draft.state.epochs.get(ref)
-        if held is not None and pointer.epoch_id and pointer.epoch_id != epoch_id(held.state):
+        if held is not None and names != {epoch_id(held.state)}:
             draft.notify(NoticeKind.FORK_ALARM, ref, _name(device))
 
 

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from dmls.engine.alarms import note_pointers
 from dmls.engine.effects import NoticeKind
 from dmls.engine.nodes import epoch_id, find_leaf
+from dmls.engine.state import Draft
 from dmls.forks.aad import EpochPointer, make_message_aad, make_vote, sign_vote
 from dmls.forks.graph import Device
 from dmls.ids import CommitRef, EpochId, GroupId
@@ -107,3 +109,11 @@ def test_more_rival_heads_than_secrets_are_kept_for(room: Room) -> None:
     for number in range(17, 22):
         room.commit(vote_seq=900 + number)
     assert len(room.two.noticed(NoticeKind.FORK_ALARM)) == 1
+
+
+def test_one_commit_that_lies_often_is_one_alarm_for_each_epoch(room: Room) -> None:
+    lies = [EpochPointer(room.head, EpochId(bytes([number]) * 32)) for number in range(100)]
+    state = room.two.state
+    draft = Draft(state, room.hall.now, room.hall.random, {})
+    note_pointers(draft, lies, room.a)
+    assert [(notice.kind, notice.commit_ref) for notice in draft.notices] == [(NoticeKind.FORK_ALARM, room.head)]
