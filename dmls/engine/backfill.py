@@ -144,7 +144,9 @@ def want_history(draft: Draft) -> None:
         return
     parking = draft.state.parking
     for ref in tops:
-        parking = parking.want(draft.state.entries[ref].node.parent_ref, draft.now_ms)
+        name = draft.state.entries[ref].node.parent_ref
+        parking = parking.want(name, draft.now_ms)
+        put_asked(draft, name, parking.asked[name])
     asked = {name: replace(item, next_ms=draft.now_ms) for name, item in parking.asked.items() if not item.times}
     draft.update(parking=replace(parking, asked=parking.asked.update(asked), ask_from_ms=draft.now_ms, wants_history=True))
 

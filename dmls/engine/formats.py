@@ -124,6 +124,7 @@ class TimesRecord:
     last_join_ms: uint64
     join_failures: uint32
     is_crowded: uint8
+    wants_history: uint8
 
 
 @struct

@@ -105,7 +105,7 @@ def load_room(state: RoomState, records: Iterable[tuple[str, bytes, bytes]]) -> 
         member_since_ms=_user_times(room, MEMBER_SINCE),
         lists=Map(lists),
         outcomes=Map(outcomes),
-        parking=Parking.build(parked.items(), asked),
+        parking=replace(Parking.build(parked.items(), asked), wants_history=state.parking.wants_history),
         plaintexts=Map(plaintexts),
         ring=ring,
     )
@@ -143,6 +143,7 @@ def _load_times(state: RoomState, data: bytes) -> RoomState:
         last_join_ms=times.last_join_ms,
         join_failures=times.join_failures,
         is_crowded=bool(times.is_crowded),
+        parking=replace(state.parking, wants_history=bool(times.wants_history)),
     )
 
 

@@ -112,6 +112,7 @@ def _times(state: RoomState) -> TimesRecord:
         state.last_join_ms,
         state.join_failures,
         state.is_crowded,
+        state.parking.wants_history,
     )
 
 

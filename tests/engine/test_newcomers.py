@@ -187,3 +187,15 @@ def _lying(event: RoomEvent) -> RoomEvent:
     if isinstance(body, CommitBody) and isinstance(body.keyframe, EventPointer):
         return replace(event, content={**event.content, "keyframe": {"event": "$nowhere"}})
     return event
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_a_restart_does_not_forget_that_the_history_is_wanted(seed: int, *, reloads: bool) -> None:
+    world, timeline = play(FIGURE_1[0], seed)
+    late = newcomer(world, timeline)
+    late.see(timeline[-1])
+    assert anchors(late.state)
+    late.reloads = reloads
+    late.see(timeline[0])
+    late.wait(late.now + 60_000)
+    assert anchors(late.state) == ()
