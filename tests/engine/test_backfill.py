@@ -229,8 +229,8 @@ def test_made_up_parents_bring_no_rejoin_and_no_flood_of_requests(seed: int) -> 
 
 def test_wrong_hints_do_not_hide_the_right_one(seed: int) -> None:
     world, timeline = play(FIGURE_1[0], seed)
-    lost = nodes(timeline)[-2]
     child = nodes(timeline)[-1]
+    lost = next(event for event in nodes(timeline) if event.event_id == child.content["parent_event"])
     late = follower(world, timeline, answers=False)
     late.see(*timeline[: timeline.index(lost)])
     for number in range(40):
