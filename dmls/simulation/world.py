@@ -31,6 +31,7 @@ _ALGORITHM = "org.dmls.v1"
 _RETRY_MS = 1_000
 _MOST_TRIES = 900
 _LONGEST_IDLE = 10
+_CATCH_UP_MS = 60_000
 
 
 @dataclass
@@ -126,6 +127,7 @@ class World:
         """Let everything be whole again, and nothing crash any more."""
         self.network.heal()
         self.log(self.agenda.now_ms, "the schedule is over, all links are whole")
+        self.agenda.after(_CATCH_UP_MS, self._catch_up_all)
         self._is_quiet = True
 
     def rest(self, duration_ms: int) -> None:
@@ -195,6 +197,13 @@ class World:
         for arrival in list(homeserver.take(event_id)):
             for driver in self._audience(homeserver, arrival):
                 self._tell(driver, homeserver, arrival)
+
+    def _catch_up_all(self) -> None:
+        """Let homeservers have what was sent when it was not known yet that they are in the room."""
+        for name, homeserver in self.homeservers.items():
+            for other in sorted(homeserver.joined_servers() - {name}):
+                for event_id in homeserver.extremities:
+                    self._receive(other, event_id)
 
     def _audience(self, homeserver: Homeserver, arrival: Arrival) -> Iterator[Driver]:
         yield self.services[homeserver.name]

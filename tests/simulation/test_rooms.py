@@ -20,14 +20,12 @@ def _failures(block: int, rooms: int, crypto: Crypto) -> list[str]:
     return [f"{outcome.seed}: {violation}" for outcome in outcomes for violation in outcome.violations]
 
 
-@pytest.mark.no_cover
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("block", range(_BLOCKS))
 def test_every_room_heals(block: int) -> None:
     assert _failures(block, _SYMBOLIC, Crypto.SYMBOLIC) == [], "play it again with: dmls simulate --replay SEED"
 
 
-@pytest.mark.no_cover
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("block", range(_BLOCKS))
 def test_every_room_heals_with_real_cryptography_and_stores_in_files(block: int) -> None:
