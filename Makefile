@@ -10,7 +10,7 @@ ARGS   ?=
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK  := requirements/dev.txt
-# Ten thousand rooms; measuring coverage would triple what they cost.
+# Simulated rooms by the thousand; measuring coverage would triple what they cost.
 SIMULATED := tests/simulation/test_rooms.py
 ROOMS := S1-figure1-v10 S1-figure1-v12 S2-partition-v10 S3-duel-v10
 

@@ -8,11 +8,11 @@ import pytest
 
 from dmls.simulation.runner import Crypto, run_room
 
-_SCALE = 10 if os.environ.get("DMLS_SOAK") else 1
+_IS_SOAK = bool(os.environ.get("DMLS_SOAK"))
 _BLOCKS = 20
-_SYMBOLIC = 500 * _SCALE
+_SYMBOLIC = 5_000 if _IS_SOAK else 50
 """Rooms of a block."""
-_REAL = 15 * _SCALE
+_REAL = 150 if _IS_SOAK else 3
 
 
 def _failures(block: int, rooms: int, crypto: Crypto) -> list[str]:
