@@ -10,13 +10,8 @@ from dmls.engine.leaves import find_usable_leaf
 from dmls.engine.refusals import free_at_ms
 from dmls.engine.standing import DEEP_SWITCH_MS
 from dmls.engine.state import NodeEntry, RoomState
-from dmls.forks.committer import (
-    commit_delay_ms,
-)
-from dmls.forks.reconcile import (
-    LeafRemoval,
-    Situation,
-)
+from dmls.forks.committer import commit_delay_ms
+from dmls.forks.reconcile import LeafRemoval, Situation
 from dmls.forks.renewal import debt_due_ms, owes_path, renewal_due_ms, turn_ms
 from dmls.ids import CommitRef, LeafIndex, ServerName
 from dmls.mls.messages.leaf_node import Lifetime

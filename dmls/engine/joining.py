@@ -48,10 +48,15 @@ def next_join_ms(state: RoomState, plan: Plan, now_ms: int) -> int | None:
     return None if due is None else max(due[1], _pause_ends_ms(state, plan, now_ms))
 
 
-def _last_joins(state: RoomState) -> list[CommitRef]:
-    """Return the nodes that own devices have joined by at the time of the last join; none if it failed or was refused."""
+def _joins_since(state: RoomState, since_ms: int) -> list[CommitRef]:
+    """Return the nodes that own devices have joined by, of those that were made at a time or later."""
     made = [ref for device in state.agent.devices for ref in state.graph.authored(device)]
-    return [ref for ref in made if state.graph.node(ref).is_external and state.entries[ref].received_at_ms >= state.last_join_ms]
+    return [ref for ref in made if state.graph.node(ref).is_external and state.entries[ref].received_at_ms >= since_ms]
+
+
+def _last_joins(state: RoomState) -> list[CommitRef]:
+    """Return the nodes of the last join; none if it failed or was refused."""
+    return _joins_since(state, state.last_join_ms)
 
 
 def _has_lost_race(state: RoomState, plan: Plan) -> bool:
@@ -63,13 +68,8 @@ def _lost_races(state: RoomState, plan: Plan, now_ms: int) -> int:
 
     Each doubles the wait, or who joins and who resolves what has lost would outrun each other for ever.
     """
-    made = [ref for device in state.agent.devices for ref in state.graph.authored(device)]
-    return sum(
-        state.graph.node(ref).is_external
-        and state.entries[ref].received_at_ms + _RACES_REMEMBERED_MS > now_ms
-        and not state.graph.is_ancestor(ref, plan.head)
-        for ref in made
-    )
+    lately = _joins_since(state, now_ms - _RACES_REMEMBERED_MS + 1)
+    return sum(not state.graph.is_ancestor(ref, plan.head) for ref in lately)
 
 
 def _pause_ends_ms(state: RoomState, plan: Plan, now_ms: int) -> int:
