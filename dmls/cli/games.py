@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmls.cli.seeds import play_many, play_one
 from dmls.simulation.runner import Crypto, play_games, suite_for
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from dmls.simulation.games import GameOutcome
 
 __all__ = ["app"]
 
@@ -46,29 +45,13 @@ def games(
 
 def _replay(console: Console, seed: int, crypto: Crypto) -> bool:
     from dmls.simulation.games import play_game
-    from dmls.simulation.network import START_MS
 
-    outcome = play_game(
-        seed, suite_for(crypto), lambda now_ms, line: console.print(f"{(now_ms - START_MS) / 1_000:10.3f} s  {line}")
-    )
-    for violation in outcome.violations:
-        console.print(f"[red]lost:[/] {violation}")
-    if not outcome.violations:
-        console.print("[green]the attacker has lost[/]")
-    return bool(outcome.violations)
+    passed = "the attacker has lost"
+    return play_one(console, lambda tell: play_game(seed, suite_for(crypto), tell), failed="lost", passed=passed)
 
 
 def _run(console: Console, seeds: range, crypto: Crypto, jobs: int) -> bool:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    outcomes: list[GameOutcome] = []
-    with Progress("games", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("games", total=len(seeds))
-        for outcome in play_games(seeds, crypto, jobs or os.cpu_count() or 1):
-            outcomes.append(outcome)
-            progress.advance(task)
-            for violation in outcome.violations:
-                console.print(f"[red]seed {outcome.seed}:[/] {violation}")
+    outcomes = play_many(console, "games", play_games(seeds, crypto, jobs or os.cpu_count() or 1), len(seeds))
     lost = sorted(outcome.seed for outcome in outcomes if outcome.violations)
     console.print(
         f"attackers lost {len(outcomes) - len(lost)} of {len(outcomes)} games: {sum(len(o.attacks) for o in outcomes)} attacks, "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmls.cli.seeds import play_many, play_one
 from dmls.simulation.runner import Crypto, run_room, run_seeds
 
 if TYPE_CHECKING:
@@ -49,32 +50,14 @@ def simulate(
 
 
 def _replay(console: Console, seed: int, crypto: Crypto, files: bool) -> bool:
-    from dmls.simulation.network import START_MS
-
-    def tell(now_ms: int, line: str) -> None:
-        console.print(f"{(now_ms - START_MS) / 1_000:10.3f} s  {line}", markup=False)
-
-    outcome = run_room(seed, crypto, in_files=files, log=tell)
-    for violation in outcome.violations:
-        console.print(f"[red]violated:[/] {violation}")
-    if not outcome.violations:
-        console.print("[green]healed[/]")
-    return bool(outcome.violations)
+    return play_one(console, lambda tell: run_room(seed, crypto, in_files=files, log=tell), failed="violated", passed="healed")
 
 
 def _run(console: Console, seeds: range, crypto: Crypto, files: bool, jobs: int) -> bool:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    outcomes = []
-    with Progress("rooms", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("rooms", total=len(seeds))
-        for outcome in run_seeds(seeds, crypto, jobs or os.cpu_count() or 1, in_files=files):
-            outcomes.append(outcome)
-            progress.advance(task)
-            for violation in outcome.violations:
-                console.print(f"[red]seed {outcome.seed}:[/] {violation}")
-    _summarise(console, outcomes, crypto, files)
-    return any(outcome.violations for outcome in outcomes)
+    outcomes = run_seeds(seeds, crypto, jobs or os.cpu_count() or 1, in_files=files)
+    found = play_many(console, "rooms", outcomes, len(seeds))
+    _summarise(console, found, crypto, files)
+    return any(outcome.violations for outcome in found)
 
 
 def _summarise(console: Console, outcomes: list[Outcome], crypto: Crypto, files: bool) -> None:
