@@ -9,6 +9,7 @@ from typing import TypeVar
 from devicestore import Connection, blobs, outbox
 from devicestore.outbox import NewItem
 from dmls.engine.effects import (
+    BackfillWanted,
     BlobToUpload,
     BlobWanted,
     ClaimWanted,
@@ -178,8 +179,13 @@ class Session:
         return Written(tuple(self._append(conn)))
 
     def _append(self, conn: Connection) -> Iterator[int]:
-        """Put the items into the outbox, each with what must be sent before it."""
-        unsent = {room_id: _unsent_nodes(conn, room_id) for room_id in {outgoing.room_id for outgoing in self._outgoing}}
+        """Put the items into the outbox, each with what must be sent before it.
+
+        A request that waits there already is not put there again, or one for every minute of an outage would.
+        """
+        pending = {room_id: outbox.pending(conn, room_id) for room_id in {outgoing.room_id for outgoing in self._outgoing}}
+        unsent = {room_id: _unsent_nodes(map(decode_item, rows)) for room_id, rows in pending.items()}
+        waiting = {(row.room_id, row.kind, row.payload): row.seq for rows in pending.values() for row in rows}
         unnamed: dict[RoomId, list[int]] = {}
         for outgoing in self._outgoing:
             room_id, item = outgoing.room_id, outgoing.item
@@ -189,7 +195,9 @@ class Session:
             elif isinstance(item, EventToSend | ToDeviceToSend):
                 depends_on |= set(unnamed.pop(room_id, ()))
             kind, payload = encode_item(item, depends_on)
-            (seq,) = outbox.append(conn, [NewItem(room_id, kind, payload)], now_ms=self.now_ms)
+            seq = waiting.get((room_id, kind, payload)) if isinstance(item, Request | BackfillWanted) else None
+            if seq is None:
+                (seq,) = outbox.append(conn, [NewItem(room_id, kind, payload)], now_ms=self.now_ms)
             if isinstance(item, BlobToUpload):
                 unnamed.setdefault(room_id, []).append(seq)
             elif isinstance(item, EventToSend) and item.commit_ref:
@@ -202,7 +210,7 @@ class Written:
     """The outbox after a session, inside of its transaction."""
 
     seqs: tuple[int, ...]
-    """Numbers of the items that the session added."""
+    """Numbers of the items that the session added; a request that waited already keeps its number."""
 
     def was_there(self, item: StoredItem, mark: int) -> bool:
         """Tell whether an item was in the outbox already when `Session.mark` gave `mark`."""
@@ -214,9 +222,9 @@ def load_pending(conn: Connection, room_id: RoomId) -> list[StoredItem]:
     return [decode_item(row) for row in outbox.pending(conn, room_id)]
 
 
-def _unsent_nodes(conn: Connection, room_id: RoomId) -> dict[CommitRef, int]:
-    """Return the items that carry nodes and are not acknowledged, by commit_ref."""
-    actions = ((item.seq, item.action) for item in load_pending(conn, room_id))
+def _unsent_nodes(pending: Iterable[StoredItem]) -> dict[CommitRef, int]:
+    """Return the items that carry nodes, by commit_ref."""
+    actions = ((item.seq, item.action) for item in pending)
     return {action.commit_ref: seq for seq, action in actions if isinstance(action, EventToSend) and action.commit_ref}
 
 
