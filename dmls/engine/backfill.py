@@ -2,18 +2,18 @@
 
 What is asked for is what the parked events themselves do not bring: a parked commit's parent is asked for, not the commit.
 Whoever makes parents up is given that much traffic and no more. What lies above an anchor is asked for only where something does
-not reach the anchor (docs/protocol.md, Section 13).
+not reach the anchor (docs/protocol.md, Section 13). Nodes that a commit resolves are asked for, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from dmls.engine.effects import BackfillWanted, BlobWanted, NoticeKind, Table
-from dmls.engine.parking import ANCHOR, BLOB, Asked, ParkedEvent
+from dmls.engine.parking import ANCHOR, BLOB, RESOLVED, Asked, ParkedEvent
 from dmls.engine.records import delete_asked, put_asked, put_parked
 from dmls.engine.state import Draft, RoomState
 from dmls.errors import DMLSError
@@ -32,6 +32,7 @@ __all__ = [
     "settle_asked",
     "take_out",
     "want_history",
+    "want_resolved",
 ]
 
 PARKED_FOR_MS: Final = 7 * 86_400_000
@@ -45,6 +46,10 @@ LOOK_AGAIN_MS: Final = 3_600_000
 """When to see again whether something is to be asked for that need not be now."""
 HINTS: Final = 8
 """How many event ids are asked for on behalf of one node."""
+MAX_RESOLVED_WANTED: Final = 256
+"""How many nodes are asked for at a time because commits resolve them; they may be made up."""
+RESOLVED_ASKS: Final = 24
+"""How often such a node is asked for: for about sixteen hours."""
 _JITTER_MS: Final = 1_000
 
 H = TypeVar("H")
@@ -151,6 +156,22 @@ def want_history(draft: Draft) -> None:
     draft.update(parking=replace(parking, asked=parking.asked.update(asked), ask_from_ms=draft.now_ms, wants_history=True))
 
 
+def want_resolved(draft: Draft, resolved: Mapping[CommitRef, EventId | None]) -> None:
+    """Have nodes asked for that a commit resolves and that are not known: without them, their parents look like side heads.
+
+    Where history begins at an anchor they may well lie above it, and nobody misses them.
+    """
+    parking = draft.state.parking
+    names = {RESOLVED + ref: hint for ref, hint in resolved.items() if ref not in draft.state.entries}
+    if not names or anchors(draft.state):
+        return
+    room = MAX_RESOLVED_WANTED - sum(name.startswith(RESOLVED) for name in parking.asked)
+    for name, hint in [item for item in names.items() if item[0] not in parking.asked][: max(room, 0)]:
+        parking = parking.want(name, draft.now_ms, () if hint is None else (hint,))
+        put_asked(draft, name, parking.asked[name])
+    draft.update(parking=parking)
+
+
 def ask_for_missing(draft: Draft) -> None:
     """Ask for what is due: first what was asked for least often."""
     due_ms = next_ask_ms(draft.state)
@@ -200,8 +221,12 @@ class _Asking:
         """Ask for one thing, or put it off."""
         draft = self._draft
         item = draft.state.parking.asked[name]
-        if self._request(name, item.times):
-            item = Asked(item.times + 1, draft.now_ms, draft.now_ms + _pause_ms(name, item.times))
+        if self._is_settled(name, item):
+            _note(draft, asked=draft.state.parking.asked.delete(name))
+            delete_asked(draft, name)
+            return
+        if self._request(name, item):
+            item = replace(item, times=item.times + 1, asked_ms=draft.now_ms, next_ms=draft.now_ms + _pause_ms(name, item.times))
             put_asked(draft, name, item)
         else:
             item = replace(item, next_ms=draft.now_ms + LOOK_AGAIN_MS)
@@ -220,21 +245,30 @@ class _Asking:
         asked = {"asked_at_ms": self._since_ms, "asked_for": self._count()}
         _note(draft, ask_from_ms=earliest, wants_history=self._wants_history, **asked)
 
-    def _request(self, name: bytes, times: int) -> bool:
+    def _is_settled(self, name: bytes, item: Asked) -> bool:
+        """Tell whether a node that a commit resolves has come, or need not come."""
+        if not name.startswith(RESOLVED):
+            return False
+        is_known = name.removeprefix(RESOLVED) in self._draft.state.entries
+        return is_known or item.times >= RESOLVED_ASKS or bool(self._anchors)
+
+    def _request(self, name: bytes, item: Asked) -> bool:
         state = self._draft.state
+        times = item.times
         if name.startswith(ANCHOR):
             self._draft.candidates += state.parking.waiting_for(name)
             return True
         waiting = [state.parking.events[key] for key in state.parking.waiting_for(name)]
         if name.startswith(BLOB):
             pointers = [pointer for parked in waiting for pointer in _pointers(parked) if name == BLOB + pointer.sha256]
-            self._blobs += [BlobWanted(item.uri, item.sha256, item.size) for item in _window(pointers, times)[:1]]
+            self._blobs += [BlobWanted(pointer.uri, pointer.sha256, pointer.size) for pointer in _window(pointers, times)[:1]]
             return True
-        ref = CommitRef(name)
+        ref = CommitRef(name.removeprefix(RESOLVED))
         below = [top for top in self._anchors if state.entries[top].node.parent_ref == ref]
-        if state.parking.commits(ref) or not (below or any(map(self._is_active, waiting))):
+        is_resolved = name.startswith(RESOLVED) and ref not in state.parking.asked
+        if state.parking.commits(ref) or not (is_resolved or below or any(map(self._is_active, waiting))):
             return False
-        hints = [hint for parked in waiting for hint in parked.missing.hints]
+        hints = [*item.hints, *(hint for parked in waiting for hint in parked.missing.hints)]
         hints += [hint for top in below for hint in _parent_event(state, top)]
         self._refs.append(ref)
         self._events.update(dict.fromkeys(_window(hints, times)))

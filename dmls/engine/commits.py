@@ -8,7 +8,7 @@ from dataclasses import replace
 from dmls.engine.agent import device_of
 from dmls.engine.alarms import note_pointers, note_vote
 from dmls.engine.anchors import join_up
-from dmls.engine.backfill import want_history
+from dmls.engine.backfill import want_history, want_resolved
 from dmls.engine.effects import EventKind, EventResult, IngestOutcome, NoticeKind
 from dmls.engine.judging import (
     POLICY,
@@ -169,6 +169,8 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     check_group_info(suite, ref, transition.group, transition.committer, read_group_info(group_info))
     _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(event))
     note_pointers(draft, (aad.parent, *aad.resolves, *aad.rejects), author)
+    named = {resolved.commit_ref: resolved.event for resolved in body.resolves}
+    want_resolved(draft, {side_head: named.get(side_head) for side_head in draft.state.graph.node(ref).resolves})
     if not transition.is_external:
         note_vote(draft, author, aad.vote_seq, ref)
     if aad.rejects and author not in draft.state.agent.devices:

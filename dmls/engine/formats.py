@@ -232,6 +232,7 @@ class AskedRecord:
     times: uint32
     asked_ms: uint64
     next_ms: uint64
+    hints: vector[opaque]
 
 
 @struct

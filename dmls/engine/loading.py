@@ -210,7 +210,7 @@ def _load_parked(room_id: RoomId, data: bytes) -> ParkedEvent:
 
 def _load_asked(value: bytes) -> Asked:
     record = decode(AskedRecord, value)
-    return Asked(record.times, record.asked_ms, record.next_ms)
+    return Asked(record.times, record.asked_ms, record.next_ms, event_ids(record.hints))
 
 
 def _load_plaintext(data: bytes) -> Plaintext:

@@ -12,7 +12,7 @@ from dmls.ids import CommitRef, EventId, ServerName
 from dmls.matrix.events import RoomEvent
 from dmls.matrix.identifiers import server_of
 
-__all__ = ["ANCHOR", "BLOB", "EPOCH", "NO_PARKING", "Asked", "Missing", "ParkedEvent", "Parking"]
+__all__ = ["ANCHOR", "BLOB", "EPOCH", "NO_PARKING", "RESOLVED", "Asked", "Missing", "ParkedEvent", "Parking"]
 
 BLOB: Final = b"blob:"
 """Before the SHA-256 of a blob that is waited for."""
@@ -20,6 +20,8 @@ EPOCH: Final = b"epoch:"
 """Before the commit_ref of a node whose secrets are waited for: nobody can be asked for them."""
 ANCHOR: Final = b"anchor:"
 """Before the commit_ref of a commit with a keyframe, which waits to be taken over by it."""
+RESOLVED: Final = b"resolved:"
+"""Before the commit_ref of a node that a commit resolves and that is not known: no event waits for it."""
 
 MAX_PARKED: Final = 10_000
 MAX_PARKED_OF_SERVER: Final = 500
@@ -72,11 +74,15 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How often something was asked for, when last, and when it is to be asked for next, in milliseconds since 1970."""
+    """How often something was asked for, when last, and when it is to be asked for next, in milliseconds since 1970.
+
+    `hints` are events to ask for where no event waits that would bring them.
+    """
 
     times: int
     asked_ms: int
     next_ms: int
+    hints: tuple[EventId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +154,11 @@ class Parking:
         """Return the parked events that carry a commit, sorted."""
         return tuple(sorted(self._commits.get(ref, ())))
 
-    def want(self, name: bytes, next_ms: int) -> Parking:
+    def want(self, name: bytes, next_ms: int, hints: tuple[EventId, ...] = ()) -> Parking:
         """Have something asked for that no event waits for; it stays as it is if it is asked for already."""
         if name in self.asked:
             return self
-        return replace(self, asked=self.asked.set(name, Asked(0, 0, next_ms)), ask_from_ms=min(self.ask_from_ms, next_ms))
+        return replace(self, asked=self.asked.set(name, Asked(0, 0, next_ms, hints)), ask_from_ms=min(self.ask_from_ms, next_ms))
 
     def _put(self, key: bytes, parked: ParkedEvent) -> Parking:
         waiting, asked, ask_from = self._waiting, self.asked, self.ask_from_ms

@@ -245,7 +245,8 @@ def put_parked(draft: Draft, key: bytes, parked: ParkedEvent) -> None:
 
 def put_asked(draft: Draft, name: bytes, asked: Asked) -> None:
     """Write how often something was asked for."""
-    draft.put(Table.ROOM, ASKED + name, encode(AskedRecord(asked.times, asked.asked_ms, asked.next_ms)))
+    hints = tuple(hint.encode() for hint in asked.hints)
+    draft.put(Table.ROOM, ASKED + name, encode(AskedRecord(asked.times, asked.asked_ms, asked.next_ms, hints)))
 
 
 def delete_asked(draft: Draft, name: bytes) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from dmls.engine.backfill import ASKED_AT_ONCE, PARKED_FOR_MS
+from dmls.engine.backfill import ASKED_AT_ONCE, MAX_RESOLVED_WANTED, PARKED_FOR_MS, RESOLVED_ASKS, want_resolved
 from dmls.engine.effects import BackfillWanted, BlobWanted, DecryptOutcome, EventToSend, NoticeKind, OutboxItem, Table
 from dmls.engine.inputs import BlobProvided, EventReceived, Tick
 from dmls.engine.parking import MAX_PARKED_OF_SERVER
+from dmls.engine.state import Draft
 from dmls.forks.aad import EpochPointer, make_commit_aad
-from dmls.ids import EventId, UserId
+from dmls.ids import CommitRef, EventId, UserId
 from dmls.matrix.blobs import spill
 from dmls.matrix.bodies import CommitBody, Inline, content_of, parse_body
 from dmls.matrix.events import RoomEvent
@@ -69,13 +70,41 @@ def test_any_event_of_the_graph_that_got_lost_is_fetched(folder: Path, seed: int
     for lost in nodes(timeline[:-1]):
         late = follower(world, timeline)
         late.see(*(event for event in timeline if event != lost))
-        if ref_of_event(lost) in {entry.node.parent_ref for entry in everything.state.entries.values()}:
+        nodes_seen = [entry.node for entry in everything.state.entries.values()]
+        if ref_of_event(lost) in {node.parent_ref for node in nodes_seen}.union(*(node.resolves for node in nodes_seen)):
             assert lost.event_id in late.fetched
         else:
             late.see(lost)
         assert late.state.head == everything.state.head
         assert dict(late.state.entries).keys() == dict(everything.state.entries).keys()
         assert not late.state.parked
+
+
+def resolved(timeline: list[RoomEvent]) -> RoomEvent:
+    """Return the first side head that a commit resolves."""
+    named = [str(hint["event"]) for event in nodes(timeline) for hint in event.content.get("resolves", ())]
+    return next(event for event in timeline if event.event_id == named[0])
+
+
+def test_a_side_head_that_never_came_is_asked_for_until_it_is_given_up(seed: int) -> None:
+    world, timeline = play(S2, seed)
+    lost = resolved(timeline)
+    late = follower(world, timeline, answers=False, reloads=True)
+    late.see(*(event for event in nodes(timeline) if event != lost))
+    late.wait(late.now + 3 * DAY_MS)
+    requests = [(item.event_ids, item.commit_refs) for item in late.asked if isinstance(item, BackfillWanted)]
+    assert requests == [((lost.event_id,), (ref_of_event(lost),))] * RESOLVED_ASKS
+    assert not [key for table, key in late.records if table == Table.ROOM and key.startswith(b"asked:")]
+
+
+def test_made_up_side_heads_are_bounded(seed: int) -> None:
+    world, timeline = play(S2, seed)
+    late = follower(world, timeline)
+    late.see(*timeline)
+    draft = Draft(late.state, late.now, late.random, {})
+    for first in range(0, 2 * MAX_RESOLVED_WANTED, 64):
+        want_resolved(draft, {CommitRef(number.to_bytes(32, "big")): None for number in range(first, first + 64)})
+    assert len(draft.state.parking.asked) == MAX_RESOLVED_WANTED
 
 
 def test_what_is_not_answered_is_asked_for_again_until_it_is(seed: int) -> None:
