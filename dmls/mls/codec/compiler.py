@@ -36,7 +36,7 @@ from dmls.mls.codec.wire_types import (
     When,
 )
 
-__all__ = ["decode", "decode_as", "decode_prefix", "decoder_of", "encode", "encode_as", "struct"]
+__all__ = ["Kept", "decode", "decode_as", "decode_prefix", "decoder_of", "encode", "encode_as", "struct"]
 
 T = TypeVar("T")
 
@@ -203,26 +203,54 @@ def _compile_struct(kind: type) -> tuple[Encoder, Decoder]:
     return scope["encode_struct"], scope["decode_struct"]
 
 
+class Kept:
+    """Base of structs that are hashed and signed again and again: they keep their encoding."""
+
+    __slots__ = ("_encoding",)
+
+
+def _keep(encode_fields: Encoder, decode_fields: Decoder) -> tuple[Encoder, Decoder]:
+    """Return a codec that writes what an instance was read from, or was written as before: a value has one encoding only."""
+
+    def encode_kept(value: Any, out: list[bytes]) -> None:
+        try:
+            encoding = value._encoding
+        except AttributeError:
+            parts: list[bytes] = []
+            encode_fields(value, parts)
+            encoding = b"".join(parts)
+            object.__setattr__(value, "_encoding", encoding)
+        out.append(encoding)
+
+    def decode_kept(data: bytes, pos: int, end: int) -> tuple[Any, int]:
+        value, after = decode_fields(data, pos, end)
+        object.__setattr__(value, "_encoding", data[pos:after])
+        return value, after
+
+    return encode_kept, decode_kept
+
+
 @overload
 def struct(kind: type[T], /) -> type[T]: ...
 
 
 @overload
-def struct(*, secret: bool) -> Callable[[type[T]], type[T]]: ...
+def struct(*, secret: bool = False, keeps_encoding: bool = False) -> Callable[[type[T]], type[T]]: ...
 
 
 @dataclass_transform(frozen_default=True)
-def struct(kind: type[T] | None = None, /, *, secret: bool = False) -> Any:
+def struct(kind: type[T] | None = None, /, *, secret: bool = False, keeps_encoding: bool = False) -> Any:
     """Declare a wire struct: a frozen dataclass with slots and a compiled codec.
 
-    With `secret=True` the repr names the class only, since the fields must never be printed.
+    With `secret=True` the repr names the class only, since the fields must never be printed. With `keeps_encoding=True`, which
+    asks for `Kept` as the base, an instance holds its encoding once it was read or written.
     """
 
     def declare(declared: type[T]) -> type[T]:
         made = dataclasses.dataclass(frozen=True, slots=True, repr=not secret)(declared)
         if secret:
             made.__repr__ = lambda self: f"{declared.__name__}(secret)"  # type: ignore[method-assign]
-        made.__wire__ = _compile_struct(made)  # type: ignore[attr-defined]
+        made.__wire__ = _keep(*_compile_struct(made)) if keeps_encoding else _compile_struct(made)  # type: ignore[attr-defined]
         return made
 
     return declare if kind is None else declare(kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from dmls.mls.codec import Tagged, When, encode, encode_opaque, opaque, struct, uint32, uint64
+from dmls.mls.codec import Kept, Tagged, When, encode, encode_opaque, opaque, struct, uint32, uint64
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.group_context import GroupContext
 from dmls.mls.messages.group_info import GroupInfo
@@ -75,8 +75,8 @@ Content: TypeAlias = Annotated[
 ]
 
 
-@struct
-class FramedContent:
+@struct(keeps_encoding=True)
+class FramedContent(Kept):
     """What is signed: the group, the epoch, the sender and the content."""
 
     group_id: opaque

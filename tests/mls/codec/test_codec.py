@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
@@ -13,6 +14,7 @@ from dmls.mls.codec import (
     MAX_VECTOR,
     Enum8,
     Enum16,
+    Kept,
     Lazy,
     Tagged,
     When,
@@ -85,6 +87,12 @@ class Hidden:
     key: opaque
 
 
+@struct(keeps_encoding=True)
+class Signed(Kept):
+    everything: Everything
+    point: Point
+
+
 _OPTIONAL: Any = optional
 MAYBE_POINT: Any = _OPTIONAL[Point]
 POINTS = st.builds(Point, st.integers(0, 0xFF), st.integers(0, 0xFFFF))
@@ -141,6 +149,19 @@ def test_what_decodes_at_all_is_the_one_encoding_of_what_it_means(value: Everyth
     except CodecError:
         return
     assert encode(decoded) == changed
+
+
+@given(values(), POINTS)
+def test_an_encoding_that_is_kept_is_that_of_the_fields(value: Everything, point: Point) -> None:
+    made = Signed(value, point)
+    data = encode(made)
+    assert data == encode(value) + encode(point)
+    assert encode(made) == data
+    read, end = decode_prefix(Signed, data + b"more")
+    assert (read, end, hash(read)) == (made, len(data), hash(made))
+    assert encode(read) == encode(replace(read)) == data
+    other = Point(point.x ^ 1, point.y)
+    assert encode(replace(read, point=other)) == encode(value) + encode(other)
 
 
 @given(st.binary(max_size=300))
