@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -15,9 +16,10 @@ from devicestore.errors import SchemaMismatch
 __all__ = ["check", "head", "revision", "upgrade"]
 
 
+@cache
 def head() -> str:
     """Return the revision that this code is written for."""
-    revision_id = ScriptDirectory.from_config(_config()).get_current_head()
+    revision_id = _scripts().get_current_head()
     if revision_id is None:
         raise SchemaMismatch("no schema revision is installed")
     return revision_id
@@ -55,6 +57,8 @@ def upgrade(target: Engine | Connection) -> None:
             upgrade(conn)
         return
     found = revision(target)
+    if found == head():
+        return
     if found is not None and not _is_known(found):
         raise SchemaMismatch(f"the database has schema {found}, which this version does not know; use a newer version")
     if found is None and inspect(target).get_table_names():
@@ -65,7 +69,12 @@ def upgrade(target: Engine | Connection) -> None:
 
 
 def _is_known(revision_id: str) -> bool:
-    return any(script.revision == revision_id for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    return any(script.revision == revision_id for script in _scripts().walk_revisions())
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

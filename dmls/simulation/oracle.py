@@ -8,9 +8,9 @@ from dmls.engine.agent import devices_of
 from dmls.engine.effects import DecryptOutcome
 from dmls.engine.inputs import DecryptRequested
 from dmls.engine.nodes import epoch_id
-from dmls.forks.committer import needs_merge
+from dmls.forks.committer import needs_merge, unresolved_side_heads
 from dmls.forks.graph import Device
-from dmls.ids import ServerName, UserId
+from dmls.ids import CommitRef, ServerName, UserId
 from dmls.matrix.events import Membership
 from dmls.simulation.directory import server_of
 from dmls.simulation.driver import Driver
@@ -62,7 +62,11 @@ def check_convergence(world: World, drivers: Sequence[Driver] = ()) -> Iterator[
     if not wanted:
         # Nobody is left who could change anything, nor anybody whom it would serve.
         return
-    active = [driver for driver in present if wanted & driver.agent.devices.keys() or driver.is_service]
+    members_of_room = [driver for driver in present if wanted & driver.agent.devices.keys()]
+    others = [driver for driver in present if driver not in members_of_room and driver.is_service]
+    # What was withheld from all who have a leaf they can neither follow nor resolve.
+    known = frozenset().union(*(driver.state.entries for driver in members_of_room))
+    active = members_of_room + [driver for driver in others if driver.state.head is None or driver.state.head in known]
     if len({driver.state.membership.joined() for driver in active}) > 1:
         yield "agents do not agree on who is joined under a join that is not spent"
         return
@@ -85,7 +89,7 @@ def check_convergence(world: World, drivers: Sequence[Driver] = ()) -> Iterator[
         inside = frozenset() if held is None else _own_members(driver, held.state.own_leaves)
         if inside != wanted & driver.agent.devices.keys():
             yield f"{driver.name} holds the head for {_names(inside)}"
-        if needs_merge(state.tally, state.head):
+        if not known.isdisjoint(_open_side_heads(driver)):
             yield f"{driver.name} sees a branch that nobody has resolved"
     if len(epoch_ids) > 1:
         yield "members of the head have different secrets"
@@ -93,6 +97,11 @@ def check_convergence(world: World, drivers: Sequence[Driver] = ()) -> Iterator[
     for driver in (*world.drivers, *world.departed):
         if head in driver.state.epochs and not wanted & driver.agent.devices.keys():
             yield f"{driver.name} holds the head's secrets for nobody"
+
+
+def _open_side_heads(driver: Driver) -> tuple[CommitRef, ...]:
+    tally, head = driver.state.tally, driver.state.head
+    return unresolved_side_heads(tally, head) if head is not None and needs_merge(tally, head) else ()
 
 
 def _own_members(driver: Driver, own_leaves: frozenset[int]) -> frozenset[Device]:

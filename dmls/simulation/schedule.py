@@ -112,7 +112,7 @@ def make_schedule(seed: int) -> Schedule:
 class _Maker:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._servers = tuple(ServerName(f"s{number}") for number in range(1, rng.choice((2, 2, 2, 2, 3, 3, 4, 5)) + 1))
+        self._servers = tuple(ServerName(f"s{number}") for number in range(1, rng.choice((2, 2, 2, 2, 2, 3, 3, 3, 4, 5)) + 1))
         self._devices: dict[UserId, list[DeviceId]] = {}
         self._joined: set[UserId] = set()
         self._banned: set[UserId] = set()
@@ -120,7 +120,7 @@ class _Maker:
 
     def make(self, seed: int) -> Schedule:
         rng = self._rng
-        size = rng.choice((3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 7, rng.randrange(8, _MEMBERS + 1)))
+        size = rng.choice((*[3] * 8, *[4] * 5, 5, 5, 6, rng.randrange(7, _MEMBERS + 1)))
         users = [
             UserId(f"@{name}:{self._servers[place % len(self._servers)]}") for place, name in enumerate("abcdefghijkl"[:size])
         ]
@@ -137,7 +137,7 @@ class _Maker:
             return Faults()
         return Faults(
             slowest_ms=rng.choice((50, 500, 3_000, 15_000)),
-            patience_ms=rng.choice((0, 20, 20, 200)),
+            patience_ms=rng.choice((0, 20, 20, 200, 200)),
             loss=rng.choice((0.0, 0.05, 0.2)),
             duplication=rng.choice((0.0, 0.1)),
             withholding=rng.choice((0.0, 0.0, 0.05)),
@@ -162,7 +162,7 @@ class _Maker:
     def _live(self, users: Sequence[UserId]) -> Iterator[tuple[int, Act]]:
         rng = self._rng
         is_cut = False
-        for _ in range(rng.choice((2, 3, 4, 4, 5, 6, 8, 12))):
+        for _ in range(rng.choice((1, 2, 3, 3, 4, 4, 5, 6, 10))):
             gap = rng.randrange(rng.choice(_GAPS_MS) + 1)
             if not is_cut and rng.random() < 0.25:
                 is_cut = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from devicestore import Connection, Sealing, Store, blobs, devices, outbox
 from devicestore.devices import Custody, DeviceRow
@@ -33,12 +34,21 @@ from dmls.simulation.room_graph import GraphEvent
 __all__ = ["StoredDriver"]
 
 _DATABASE = "rooms.db"
-_STOCK = 12
+_STOCK = 8
 """How many key packages of a device there are to be claimed."""
 
 
 def _open(path: Path) -> Store:
     return Store.open(f"sqlite:///{path}", Sealing(b"a key that is known to everybody"), migrate=True)
+
+
+@cache
+def _empty_database() -> bytes:
+    """Return a database without rooms: its tables are made once for all agents."""
+    with TemporaryDirectory(prefix="dmls-simulation-") as folder:
+        path = Path(folder) / _DATABASE
+        _open(path).close()
+        return path.read_bytes()
 
 
 class _CrashedError(Exception):
@@ -69,12 +79,9 @@ class StoredDriver(Driver):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.folder.mkdir(mode=0o700)
-        empty = self.folder.parent / _DATABASE
-        if not empty.exists():
-            # Its tables are made once for all agents of a room.
-            _open(empty).close()
-        shutil.copyfile(empty, self.folder / _DATABASE)
-        (self.folder / _DATABASE).chmod(0o600)
+        database = self.folder / _DATABASE
+        database.touch(0o600)
+        database.write_bytes(_empty_database())
         self._open()
 
     def _open(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,9 +12,18 @@ from dmls.simulation.runner import Crypto, run_room
 
 _IS_SOAK = bool(os.environ.get("DMLS_SOAK"))
 _BLOCKS = 20
-_SYMBOLIC = 5_000 if _IS_SOAK else 50
+_SYMBOLIC = 5_000 if _IS_SOAK else 500
 """Rooms of a block."""
-_REAL = 150 if _IS_SOAK else 3
+_REAL = 150 if _IS_SOAK else 15
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _loaded_for_good() -> Iterator[None]:
+    """Keep the collector from looking at all that is loaded, again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _failures(block: int, rooms: int, crypto: Crypto) -> list[str]:
