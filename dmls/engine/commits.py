@@ -170,7 +170,8 @@ def receive_commit(draft: Draft, event: RoomEvent, body: CommitBody) -> EventRes
     _add_commit(draft, ref, parent, transition, aad, author, content, group_info, body, facts_of(event))
     note_pointers(draft, (aad.parent, *aad.resolves, *aad.rejects), author)
     named = {resolved.commit_ref: resolved.event for resolved in body.resolves}
-    want_resolved(draft, {side_head: named.get(side_head) for side_head in draft.state.graph.node(ref).resolves})
+    side_heads = (side_head for side_head in draft.state.graph.node(ref).resolves if len(side_head) == suite.hash_size)
+    want_resolved(draft, {side_head: named.get(side_head) for side_head in side_heads})
     if not transition.is_external:
         note_vote(draft, author, aad.vote_seq, ref)
     if aad.rejects and author not in draft.state.agent.devices:
