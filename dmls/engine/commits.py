@@ -26,7 +26,7 @@ from dmls.engine.leaves import note_other_commit
 from dmls.engine.nodes import add_epoch, add_node, correct_node, own_leaves, refresh_head
 from dmls.engine.parking import Missing
 from dmls.engine.profile import check_commit_profile, check_group_profile, rule_of
-from dmls.engine.records import put_epoch, put_meta
+from dmls.engine.records import put_epoch, put_keys, put_meta
 from dmls.engine.sources import EventFacts, facts_of, is_spent
 from dmls.engine.state import Draft, NodeEntry
 from dmls.errors import (
@@ -48,9 +48,10 @@ from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import cipher_suite
 from dmls.mls.framing.public_message import unprotect_public
 from dmls.mls.group.follower import PublicGroup, follow, verify_sender
+from dmls.mls.group.leaf import KeyPackageBundle
 from dmls.mls.group.process import process_commit
 from dmls.mls.group.transition import Transition, follow_commit
-from dmls.mls.group.welcome import JoinOptions, join
+from dmls.mls.group.welcome import JoinOptions, join, open_path_keys
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import is_last_resort, key_package_ref
 from dmls.mls.messages.leaf_node import LeafNode
@@ -266,9 +267,16 @@ def _enter(
     What fails marks the node for this agent alone, until a copy does not fail.
     """
     reason, is_failure = _follow(draft, ref, message, transition)
-    if isinstance(body.welcome, Inline) and ref not in draft.state.epochs:
+    if isinstance(body.welcome, Inline):
         try:
-            enter_by_welcome(draft, ref, decode(MLSMessage, body.welcome.data).body)
+            welcome = decode(MLSMessage, body.welcome.data).body
+            if ref not in draft.state.epochs:
+                enter_by_welcome(draft, ref, welcome)
+            elif isinstance(welcome, Welcome):
+                bundles = (draft.bundles.get(KeyPackageRef(secrets.new_member)) for secrets in welcome.secrets)
+                for bundle in bundles:
+                    if bundle is not None:
+                        _take_path_keys(draft, ref, welcome, bundle, transition.committer)
         except DMLSError as error:
             reason, is_failure = reason or error.reason, True
     if ref in draft.state.epochs:
@@ -345,6 +353,18 @@ def _consume(draft: Draft, transition: Transition) -> None:
     draft.consumed += [ref for ref in refs if ref in draft.bundles]
 
 
+def _take_path_keys(draft: Draft, ref: CommitRef, welcome: Welcome, bundle: KeyPackageBundle, committer: LeafIndex) -> None:
+    """Keep the keys above a leaf that a commit adds beside the own one by which its epoch was entered: that one may go first."""
+    try:
+        keys = open_path_keys(welcome, bundle, draft.state.entries[ref].group, committer)
+    except DMLSError as error:
+        # The epoch is entered all the same; without these keys the new leaf joins again when the other one is gone.
+        draft.notify(NoticeKind.COMMIT_FAILED, ref, error.reason)
+        return
+    draft.update(ring=draft.state.ring.add(keys))
+    put_keys(draft, keys)
+
+
 def enter_by_welcome(draft: Draft, ref: CommitRef, message: object) -> bool:
     """Enter a known node's epoch by Welcome, if one of the bundles at hand is for it; tell whether it was.
 
@@ -356,25 +376,26 @@ def enter_by_welcome(draft: Draft, ref: CommitRef, message: object) -> bool:
     entry = draft.state.entries[ref]
     if ref in draft.state.epochs or ref in draft.state.expired:
         return False
-    entered = False
+    committer: LeafIndex | None = None
     for secrets in message.secrets:
         bundle = draft.bundles.get(KeyPackageRef(secrets.new_member))
         if bundle is None:
             continue
-        if not entered:
+        if committer is None:
             options = JoinOptions(rule=rule_of(entry.group), policy=POLICY, followed=entry.group)
             joined = join(entry.group.suite, message, bundle, options=options)
             if read_node_ref(joined.group_info.extensions) != ref:
                 raise InvalidGroupInfoError("the Welcome is of another node")
             add_epoch(draft, ref, joined.state, joined.private_keys)
-            entered = True
+            committer = LeafIndex(joined.group_info.signer)
         else:
-            key = bundle.key_package.leaf_node.encryption_key
-            add_epoch(draft, ref, draft.state.epochs[ref].state, {key: bundle.encryption_private_key})
+            _take_path_keys(draft, ref, message, bundle, committer)
+            leaf_key = bundle.key_package.leaf_node.encryption_key
+            add_epoch(draft, ref, draft.state.epochs[ref].state, {leaf_key: bundle.encryption_private_key})
         draft.consumed.append(bundle.ref)
-    if entered:
+    if committer is not None:
         held = draft.state.epochs[ref]
         leaves = own_leaves(draft, entry.group.tree)
         add_epoch(draft, ref, replace(held.state, own_leaves=leaves), {})
         draft.notify(NoticeKind.JOINED, ref)
-    return entered
+    return committer is not None

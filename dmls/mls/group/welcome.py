@@ -43,7 +43,7 @@ from dmls.mls.schedule.psk import check_unique_psks, derive_psk_secret
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import StagedPath, derive_from, path_secret_for
 
-__all__ = ["JoinOptions", "JoinedGroup", "choose_tree", "join", "make_group_info", "make_welcome"]
+__all__ = ["JoinOptions", "JoinedGroup", "choose_tree", "join", "make_group_info", "make_welcome", "open_path_keys"]
 
 
 def make_group_info(
@@ -169,6 +169,33 @@ def join(
     state = open_epoch(public, options.rule, epoch_secret, frozenset({leaf_index}), Map(), limits=options.limits)
     check_confirmation(state, "WL-19")
     return JoinedGroup(state, leaf_index, keys, group_info)  # WL-28
+
+
+def open_path_keys(
+    welcome: Welcome, bundle: KeyPackageBundle, group: PublicGroup, committer: LeafIndex
+) -> Mapping[bytes, Secret]:
+    """Return the private keys of the nodes above both a new leaf and the committer's, by public key.
+
+    For an agent that has entered the epoch by another leaf of its own, or by another key package: those of its nodes may end with
+    that leaf, and what is sealed to the nodes above the new one is opened with these.
+
+    Args:
+        welcome: that of the commit which adds the leaf.
+        bundle: the leaf's key package, with its private keys.
+        group: the epoch that the commit begins.
+        committer: the committer's leaf.
+
+    Raises:
+        InvalidWelcomeError: the Welcome is not for this key package or not of this epoch.
+        DecryptionError, CodecError: it does not open, or not to group secrets.
+    """
+    secrets = _open_secrets(group.suite, welcome, bundle)
+    leaf_index = group.tree.find_signature_key(bundle.key_package.leaf_node.signature_key)
+    if leaf_index is None:
+        raise InvalidWelcomeError("the key package's leaf is not in the tree", rule="WL-15")
+    if secrets.path_secret is None:
+        return {}
+    return derive_from(group.tree, leaf_index, committer, Secret(secrets.path_secret.path_secret)).private_keys
 
 
 def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle) -> GroupSecrets:

@@ -14,7 +14,8 @@ from dmls.mls.group.commit import StagedCommit, create_commit
 from dmls.mls.group.keyring import KeyRing, keys_in_use
 from dmls.mls.group.process import open_message, process_handshake
 from dmls.mls.group.state import GroupState
-from dmls.mls.group.welcome import JoinOptions, join
+from dmls.mls.group.welcome import open_path_keys
+from dmls.mls.messages.key_package import key_package_ref
 from dmls.mls.messages.message import ApplicationData, MLSMessage
 from dmls.mls.messages.proposal import Add, Remove
 from tests.support.groups import Party, fingerprint, refusing, room_of
@@ -153,6 +154,7 @@ def test_leaves_that_others_add_become_own_with_their_welcome(rng: random.Random
     package = device.key_package()
     (bundle,) = device.bundles.values()
     agent.ring = agent.ring.add({package.leaf_node.encryption_key: bundle.encryption_private_key})
+    twin = alice.stage(Add(package), welcome_with_tree=False, force_path=True)
     staged = alice.stage(Add(package), welcome_with_tree=False, force_path=True)
     alice.enter(staged)
     agent.receive(staged.message)
@@ -161,11 +163,15 @@ def test_leaves_that_others_add_become_own_with_their_welcome(rng: random.Random
     assert staged.welcome is not None
     counts = counting(agent)
     followed = agent.state.public
-    joined = join(followed.suite, staged.welcome, bundle, options=JoinOptions(followed=followed))
-    assert counts.verifications == 1
-    agent.ring = agent.ring.add(joined.private_keys)
-    agent.devices[joined.leaf_index] = device
-    agent.state = replace(agent.state, own_leaves=agent.state.own_leaves | {joined.leaf_index})
+    keys = open_path_keys(staged.welcome, bundle, followed, alice.leaf)
+    assert (counts.verifications, len(keys)) == (0, 1)
+    agent.ring = agent.ring.add(keys)
+    with refusing("WL-16"):
+        open_path_keys(staged.welcome, bundle, twin.state.public, alice.leaf)
+    elsewhere = Party(SUITE, "somebody else", rng.randbytes)
+    other = elsewhere.key_package()
+    with refusing("WL-01"):
+        open_path_keys(staged.welcome, elsewhere.bundles[key_package_ref(SUITE, other)], followed, alice.leaf)
     staged = alice.stage(Remove(1))
     agent.receive(staged.message)
     assert agent.state.own_leaves == {8}
