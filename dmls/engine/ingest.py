@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from dmls.engine.anchors import has_witness, may_anchor, take_anchor
 from dmls.engine.backfill import hasten, park, settle_asked, take_out
-from dmls.engine.commits import enter_by_commit_event, enter_by_welcome, receive_commit, receive_genesis
+from dmls.engine.commits import receive_commit, receive_genesis
 from dmls.engine.effects import DecryptOutcome, EventKind, EventResult, IngestOutcome
+from dmls.engine.entering import enter_by_commit_event, enter_by_welcome
 from dmls.engine.inputs import ToDeviceReceived
 from dmls.engine.judging import read_commit
 from dmls.engine.messages import receive_message, receive_vote, rejected

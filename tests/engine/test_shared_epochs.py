@@ -13,7 +13,7 @@ OTHERS = ("two", "three")
 
 
 def hall_of_three(seed: int, *, reload: bool) -> Hall:
-    """A hall of one device a server, whose other servers alone are told of what is said next."""
+    """A hall of three servers with one device each, all in one epoch."""
     hall = Hall(seed, "one", "two", "three", reload=reload)
     for user in (A, B, C):
         hall.add_device(user)

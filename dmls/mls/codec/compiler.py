@@ -235,22 +235,22 @@ def struct(kind: type[T], /) -> type[T]: ...
 
 
 @overload
-def struct(*, secret: bool = False, keeps_encoding: bool = False) -> Callable[[type[T]], type[T]]: ...
+def struct(*, secret: bool) -> Callable[[type[T]], type[T]]: ...
 
 
 @dataclass_transform(frozen_default=True)
-def struct(kind: type[T] | None = None, /, *, secret: bool = False, keeps_encoding: bool = False) -> Any:
+def struct(kind: type[T] | None = None, /, *, secret: bool = False) -> Any:
     """Declare a wire struct: a frozen dataclass with slots and a compiled codec.
 
-    With `secret=True` the repr names the class only, since the fields must never be printed. With `keeps_encoding=True`, which
-    asks for `Kept` as the base, an instance holds its encoding once it was read or written.
+    With `secret=True` the repr names the class only, since the fields must never be printed. With `Kept` as the base, an
+    instance holds its encoding once it was read or written.
     """
 
     def declare(declared: type[T]) -> type[T]:
         made = dataclasses.dataclass(frozen=True, slots=True, repr=not secret)(declared)
         if secret:
             made.__repr__ = lambda self: f"{declared.__name__}(secret)"  # type: ignore[method-assign]
-        made.__wire__ = _keep(*_compile_struct(made)) if keeps_encoding else _compile_struct(made)  # type: ignore[attr-defined]
+        made.__wire__ = _keep(*_compile_struct(made)) if issubclass(made, Kept) else _compile_struct(made)  # type: ignore[attr-defined]
         return made
 
     return declare if kind is None else declare(kind)

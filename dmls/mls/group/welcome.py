@@ -28,6 +28,7 @@ from dmls.mls.messages.extensions import Extension, ExternalPub, find_extension,
 from dmls.mls.messages.grease import grease_extension
 from dmls.mls.messages.group_info import GroupInfo
 from dmls.mls.messages.key_package import key_package_ref
+from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.messages.psk import PreSharedKeyID, opens_successor
 from dmls.mls.messages.registry import EncryptionLabel, ExtensionType, SignatureLabel
 from dmls.mls.messages.welcome import EncryptedGroupSecrets, GroupSecrets, PathSecret, Welcome
@@ -156,15 +157,11 @@ def join(
     public = _follow(suite, group_info, ratchet_tree, options)
     if predecessor is not None:
         check_successor(options.policy, predecessor, public)
-    leaf_index = public.tree.find_signature_key(own_leaf.signature_key)
-    if leaf_index is None or public.tree.leaf(leaf_index) != own_leaf:
-        raise InvalidWelcomeError("the key package's leaf is not in the tree", rule="WL-15")
+    leaf_index = _find_own_leaf(public.tree, own_leaf)
     if leaf_index == group_info.signer:
         raise InvalidWelcomeError("the GroupInfo is signed by the newcomer itself", rule="WL-27")
-    keys = {own_leaf.encryption_key: bundle.encryption_private_key}
-    if secrets.path_secret is not None:
-        opened = derive_from(public.tree, leaf_index, LeafIndex(group_info.signer), Secret(secrets.path_secret.path_secret))
-        keys.update(opened.private_keys)
+    path_keys = _derive_path_keys(secrets, public.tree, leaf_index, LeafIndex(group_info.signer))
+    keys = {own_leaf.encryption_key: bundle.encryption_private_key, **path_keys}
     _, epoch_secret = derive_member_secrets(suite, Secret(secrets.joiner_secret), psk_secret, encode(context))
     state = open_epoch(public, options.rule, epoch_secret, frozenset({leaf_index}), Map(), limits=options.limits)
     check_confirmation(state, "WL-19")
@@ -190,12 +187,22 @@ def open_path_keys(
         DecryptionError, CodecError: it does not open, or not to group secrets.
     """
     secrets = _open_secrets(group.suite, welcome, bundle)
-    leaf_index = group.tree.find_signature_key(bundle.key_package.leaf_node.signature_key)
-    if leaf_index is None:
+    leaf_index = _find_own_leaf(group.tree, bundle.key_package.leaf_node)
+    return _derive_path_keys(secrets, group.tree, leaf_index, committer)
+
+
+def _find_own_leaf(tree: RatchetTree, own_leaf: LeafNode) -> LeafIndex:
+    leaf_index = tree.find_signature_key(own_leaf.signature_key)
+    if leaf_index is None or tree.leaf(leaf_index) != own_leaf:
         raise InvalidWelcomeError("the key package's leaf is not in the tree", rule="WL-15")
+    return leaf_index
+
+
+def _derive_path_keys(secrets: GroupSecrets, tree: RatchetTree, leaf: LeafIndex, committer: LeafIndex) -> Mapping[bytes, Secret]:
+    """Return the private keys of the nodes above both leaves; none where the commit has no path."""
     if secrets.path_secret is None:
         return {}
-    return derive_from(group.tree, leaf_index, committer, Secret(secrets.path_secret.path_secret)).private_keys
+    return derive_from(tree, leaf, committer, Secret(secrets.path_secret.path_secret)).private_keys
 
 
 def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle) -> GroupSecrets:

@@ -75,7 +75,7 @@ Content: TypeAlias = Annotated[
 ]
 
 
-@struct(keeps_encoding=True)
+@struct
 class FramedContent(Kept):
     """What is signed: the group, the epoch, the sender and the content."""
 

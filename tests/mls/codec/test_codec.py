@@ -87,7 +87,7 @@ class Hidden:
     key: opaque
 
 
-@struct(keeps_encoding=True)
+@struct
 class Signed(Kept):
     everything: Everything
     point: Point

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dmls.engine.commits import MAX_CHILDREN_OF_AUTHOR, TOO_MANY_COMMITS
 from dmls.engine.effects import NoticeKind
+from dmls.engine.entering import MAX_CHILDREN_OF_AUTHOR, TOO_MANY_COMMITS
 from dmls.simulation.attacked import VILLAIN
 from dmls.simulation.attackers.attacker import Attacker
 from dmls.simulation.attackers.comebacks import begin_another_group
