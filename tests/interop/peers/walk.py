@@ -311,7 +311,8 @@ class Walk:
 
     def _join_externally(self) -> str | None:
         joiner, via = self._newcomer("external_join"), self._pick(self.room.members, "tree_out_of_band", "group_info")
-        if joiner is None or via is None or self._size >= MOST or not self._can_read_tree(joiner, via):
+        # An external commit leaves out what waits, removals too.
+        if joiner is None or via is None or len(self.room.members) >= MOST or not self._can_read_tree(joiner, via):
             return None
         noted = self._note(joiner, "joins by external commit through", via)
         self.room.join_externally(joiner, via)
