@@ -69,9 +69,10 @@ def ramp_up(servers: int, seed: int = 1) -> Iterator[Join]:
     since: list[int] = []
     volume = 0
     for number, client in enumerate(clients[1:], 1):
-        options = CommitOptions(make_commit_aad(EpochPointer(parent, b""), number), group_info_extensions=_name)
+        options = CommitOptions(make_commit_aad(EpochPointer(parent, b""), number))
         staged = create_external_commit(group, info, client, rng, rule=rule_of(group), options=options)
-        group, info, parent = staged.state.public, staged.group_info, commit_ref(SUITE, staged.content)
+        group, parent = staged.state.public, commit_ref(SUITE, staged.content)
+        info = make_group_info(staged.state, client, staged.leaf_index, extensions=_name(staged.content))
         commit = len(staged.message) + len(encode_message(info))
         since.append(commit)
         volume += len(staged.message)

@@ -45,7 +45,7 @@ from dmls.mls.codec import decode
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
 from dmls.mls.group.commit import CommitOptions, StagedCommit, create_commit
-from dmls.mls.group.external import create_external_commit
+from dmls.mls.group.external import StagedExternalCommit, create_external_commit
 from dmls.mls.group.leaf import create_key_package
 from dmls.mls.group.state import GroupState, create_group
 from dmls.mls.group.welcome import make_group_info
@@ -196,8 +196,8 @@ def send_commit(draft: Draft, plan: Plan, committer: Committer, *, renews: bool)
         resolves=side_heads,
         rejects=plan.survey.rejects,
     )
-    group_info = encode_message(staged.group_info)
-    entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), group_info)
+    group_info = staged.group_info or _make_group_info(staged, own, leaf_index)
+    entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), encode_message(group_info))
     packages = draft.state.key_packages
     last_resorts = tuple(device for device in additions if device in packages and is_last_resort(packages[device]))
     entry = replace(entry, group=staged.state.public, last_resorts=last_resorts)
@@ -233,6 +233,12 @@ def _drop_unfit(draft: Draft, devices: Sequence[Device], stage: Callable[[Sequen
 def _namer(suite: CipherSuite) -> Callable[[AuthenticatedContent], Sequence[Extension]]:
     """Return what makes the GroupInfo extension that names the node of a commit."""
     return lambda content: (make_node_ref(commit_ref(suite, content)),)
+
+
+def _make_group_info(staged: StagedCommit | StagedExternalCommit, own: OwnDevice, leaf_index: LeafIndex) -> GroupInfo:
+    """Sign the GroupInfo of a commit's epoch, which names its node."""
+    extensions = _namer(staged.state.public.suite)(staged.content)
+    return make_group_info(staged.state, own.client, leaf_index, extensions=extensions)
 
 
 def _pointer(draft: Draft, ref: CommitRef) -> EpochPointer:
@@ -299,7 +305,7 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
         raise LimitError("the head has no GroupInfo")
     vote_seq = take_vote_seq(draft, own.device)
     aad = make_commit_aad(EpochPointer(plan.head, b""), vote_seq)
-    options = CommitOptions(authenticated_data=aad, policy=_POLICY, group_info_extensions=_namer(suite))
+    options = CommitOptions(authenticated_data=aad, policy=_POLICY)
     replaced = next((leaf for leaf in plan.survey.situation.leaves if _is_same_name(leaf.device, own.device)), None)
     staged = create_external_commit(
         parent.group,
@@ -324,7 +330,7 @@ def send_external_commit(draft: Draft, plan: Plan, own: OwnDevice) -> CommitRef:
         adds=(own.device,),
         removes=() if replaced is None else (replaced.device,),
     )
-    group_info = encode_message(staged.group_info)
+    group_info = encode_message(_make_group_info(staged, own, staged.leaf_index))
     entry = _own_entry(draft, node, staged.state.public.tree, parent, len(staged.message), group_info)
     entry = replace(entry, group=staged.state.public)
     add_node(draft, entry)

@@ -110,6 +110,7 @@ def invite(world: World, parent: CommitRef) -> Invited:
     )
     staged = create_commit(group, maker.client, leaf, [Add(bundle.key_package)], service.random, options)
     assert staged.welcome is not None
+    assert staged.group_info is not None
     ref = commit_ref(SUITE, staged.content)
     welcome = Inline(encode_message(staged.welcome))
     body = CommitBody(

@@ -79,14 +79,14 @@ def lie(world: World, user: UserId, parent: CommitRef) -> Lie:
     options = CommitOptions(
         authenticated_data=make_commit_aad(EpochPointer(parent, b""), _last_seq(world, own.device) + 1),
         force_path=True,
-        group_info_extensions=lambda content: (make_node_ref(commit_ref(suite, content)),),
     )
     staged = create_commit(held, own.client, leaf, [], party.random, options)
     ref = commit_ref(suite, staged.content)
+    info = make_group_info(staged.state, own.client, leaf, extensions=(make_node_ref(ref),))
     body = CommitBody(
         suite.id,
         Inline(staged.message),
-        Inline(encode_message(staged.group_info)),
+        Inline(encode_message(info)),
         Inline(staged.state.public.tree.encode()),
         commit_ref=ref,
     )

@@ -60,7 +60,7 @@ class CommitOptions:
     signature_private_key: Secret | None = None
     """The key of the committer's leaf in the current epoch, where the client brings a new one (CC-16)."""
     group_info_extensions: Callable[[AuthenticatedContent], Sequence[Extension]] = _no_extensions
-    """Extensions of the GroupInfo, which may name the commit."""
+    """Extensions of the GroupInfo in the Welcome, which may name the commit."""
     welcome_with_tree: bool = True
     policy: GroupPolicy = OpenPolicy()
     psks: PSKLookup | None = None
@@ -88,9 +88,10 @@ class StagedCommit:
     private_keys: Mapping[bytes, Secret]
     """New private keys by public key."""
     applied: AppliedProposals
-    group_info: GroupInfo
-    """GroupInfo of the new epoch, with external_pub and without the tree."""
     welcome: Welcome | None
+    """Invites whom the commit adds."""
+    group_info: GroupInfo | None
+    """What the Welcome carries. Who joins otherwise needs what `dmls.mls.group.welcome.make_group_info` makes of `state`."""
 
 
 def create_commit(
@@ -203,13 +204,10 @@ def _finish(
     new_state = replace(child.state, public=enter(group, applied, tree, confirmed, tag), closed_by=applied.reinit)
     parent = with_init_state(state, child.parent_init_state)
     message, parent = frame(parent, content, random, options.padding)
-    extensions = tuple(options.group_info_extensions(content))
-    group_info = make_group_info(new_state, client, leaf_index, extensions=extensions)  # CC-08
-    welcome = None
+    welcome = group_info = None
     if applied.added:
-        invitation = group_info
-        if options.welcome_with_tree:
-            invitation = make_group_info(new_state, client, leaf_index, extensions=extensions, with_tree=True)
-        welcome = make_welcome(child, applied, staged, invitation, random)
+        extensions, with_tree = tuple(options.group_info_extensions(content)), options.welcome_with_tree
+        group_info = make_group_info(new_state, client, leaf_index, extensions=extensions, with_tree=with_tree)  # CC-08
+        welcome = make_welcome(child, applied, staged, group_info, random)
     keys = {} if staged is None else dict(staged.private_keys)
-    return StagedCommit(content, message, new_state, parent, keys, applied, group_info, welcome)  # CC-05, CC-06
+    return StagedCommit(content, message, new_state, parent, keys, applied, welcome, group_info)  # CC-05, CC-06

@@ -21,7 +21,6 @@ from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.transition import add_joiner, enter, provisional_context
 from dmls.mls.group.validation import check_group_members, check_own_support
-from dmls.mls.group.welcome import make_group_info
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import ExternalPub, read_extension
 from dmls.mls.messages.group_info import GroupInfo
@@ -57,7 +56,6 @@ class StagedExternalCommit:
     leaf_index: LeafIndex
     private_keys: Mapping[bytes, Secret]
     applied: AppliedProposals
-    group_info: GroupInfo
 
 
 def create_external_commit(
@@ -118,9 +116,7 @@ def create_external_commit(
     content = replace(unconfirmed, confirmation_tag=tag)
     state = replace(state, public=enter(group, applied, staged.tree, confirmed, tag))
     message = encode_message(protect_public(suite, content, group.context, None))
-    extensions = tuple(options.group_info_extensions(content))
-    info = make_group_info(state, client, leaf_index, extensions=extensions)
-    return StagedExternalCommit(content, message, state, leaf_index, dict(staged.private_keys), applied, info)
+    return StagedExternalCommit(content, message, state, leaf_index, dict(staged.private_keys), applied)
 
 
 def _apply(group: PublicGroup, bodies: Sequence[ProposalBody], options: CommitOptions) -> AppliedProposals:

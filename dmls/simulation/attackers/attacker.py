@@ -143,9 +143,7 @@ class Attacker:
         group, suite = known.group, self.hoard.suite
         old = group.tree.find_signature_key(client.signature_key)
         aad = make_commit_aad(EpochPointer(parent, b""), seq or self.next_seq())
-        options = CommitOptions(
-            authenticated_data=aad, group_info_extensions=lambda content: (make_node_ref(commit_ref(suite, content)),)
-        )
+        options = CommitOptions(authenticated_data=aad)
         try:
             staged = create_external_commit(
                 group, known.group_info, client, self.rng.randbytes, replaces=old, rule=rule_of(group), options=options
@@ -153,13 +151,14 @@ class Attacker:
         except DMLSError:
             return None
         ref = commit_ref(suite, staged.content)
+        info = make_group_info(staged.state, client, staged.leaf_index, extensions=(make_node_ref(ref),))
         self.hoard.add(ref, staged.state, staged.private_keys)
         self.made.append(ref)
         hints = self.hints(parent)
         body = CommitBody(
             ciphersuite=suite.id,
             message=Inline(staged.message),
-            group_info=Inline(encode_message(staged.group_info)),
+            group_info=Inline(encode_message(info)),
             keyframe=EventPointer(hints.keyframe_event),
             parent_event=hints.parent_event,
             commit_ref=ref,

@@ -297,7 +297,7 @@ def test_what_is_no_framed_message_is_refused(room: Room, rng: random.Random) ->
     alice, bob, *_ = room.members
     (newcomer,) = parties(SUITE, "n", rng)
     staged = alice.stage()
-    for body in (newcomer.key_package(), staged.group_info):
+    for body in (newcomer.key_package(), alice.group_info()):
         message = MLSMessage(decode(MLSMessage, staged.message).version, body)
         with refusing(None, bob):
             bob.receive(encode(message))

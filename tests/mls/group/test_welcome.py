@@ -520,6 +520,7 @@ def test_the_policy_is_asked_about_all_members(scene: Scene) -> None:
 @pytest.mark.breaks("WL-08", "WL-10", "WL-11")
 def test_anybody_may_follow_from_a_group_info_and_the_tree(scene: Scene) -> None:
     info, tree = scene.staged.group_info, scene.staged.state.public.tree
+    assert info is not None
     assert follow(SUITE, info, RatchetTree.decode(SUITE, tree.encode())) == scene.staged.state.public
     with refusing("WL-10"):
         follow(cipher_suite(3), info, tree)

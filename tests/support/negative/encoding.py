@@ -57,7 +57,7 @@ def _envelopes(stand: Stand) -> Scene:
         "a commit": staged.message,
         "a private message": alice.send(b"text"),
         "a Welcome": encode_message(invitation.welcome),
-        "a GroupInfo": encode_message(staged.group_info),
+        "a GroupInfo": encode_message(alice.group_info()),
         "a key package": encode_message(stand.newcomer().key_package()),
     }
     for data in sent.values():
