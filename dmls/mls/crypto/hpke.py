@@ -41,7 +41,25 @@ class Hpke:
         Raises:
             CryptoError: the public key is invalid, or `random` gives too little.
         """
-        shared_secret, kem_output = self._kem.encap(public_key, self._ephemeral_ikm(random))
+        return self.seal_drawn(public_key, schedule, aad, plaintext, self.draw_ephemeral(random))
+
+    def draw_ephemeral(self, random: Random) -> bytes:
+        """Draw what one ephemeral key pair is derived from.
+
+        Raises:
+            CryptoError: `random` gives too little.
+        """
+        return draw(random, self._kem.group.private_key_size)
+
+    def seal_drawn(
+        self, public_key: bytes, schedule: bytes, aad: bytes, plaintext: bytes, ephemeral: bytes
+    ) -> tuple[bytes, bytes]:
+        """Encrypt as `seal` does, with what `draw_ephemeral` gave and nothing else was sealed with.
+
+        Raises:
+            CryptoError: the public key is invalid.
+        """
+        shared_secret, kem_output = self._kem.encap(public_key, ephemeral)
         key, nonce = self._message_key(shared_secret, schedule)
         return kem_output, self._aead.seal(key, nonce, aad, plaintext)
 
@@ -62,7 +80,7 @@ class Hpke:
         Raises:
             CryptoError: the public key is invalid, or `random` gives too little.
         """
-        shared_secret, kem_output = self._kem.encap(public_key, self._ephemeral_ikm(random))
+        shared_secret, kem_output = self._kem.encap(public_key, self.draw_ephemeral(random))
         return kem_output, self._export(shared_secret, schedule, context, length)
 
     def export_open(
@@ -74,9 +92,6 @@ class Hpke:
             DecryptionError: the KEM output or a key is invalid.
         """
         return self._export(self._decap(private_key, public_key, kem_output), schedule, context, length)
-
-    def _ephemeral_ikm(self, random: Random) -> bytes:
-        return draw(random, self._kem.group.private_key_size)
 
     def _decap(self, private_key: bytes, public_key: bytes, kem_output: bytes) -> bytes:
         try:

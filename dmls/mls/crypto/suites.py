@@ -6,7 +6,7 @@ All keys, nonces, tags and secrets are raw bytes. Private keys: 32 bytes (X25519
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +19,7 @@ from dmls.mls.crypto.hpke import Hpke
 from dmls.mls.crypto.kdf import Kdf
 from dmls.mls.crypto.kem import AnyKem, DhKem, KeyPair
 from dmls.mls.crypto.labels import labelled
+from dmls.mls.crypto.parallel import spread
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.signing import AnySignatureScheme, SigningKey, load_signing_key
@@ -281,6 +282,19 @@ class Sealer:
             CryptoError: the public key is invalid.
         """
         return self._hpke.seal(public_key, self._schedule, b"", plaintext, random)
+
+    def seal_all(self, recipients: Sequence[tuple[bytes, bytes]], random: Random) -> list[tuple[bytes, bytes]]:
+        """Encrypt to many, each given as public key and plaintext; return what `seal` would for one after the other.
+
+        Raises:
+            CryptoError: a public key is invalid.
+        """
+        drawn = [(public_key, plaintext, self._hpke.draw_ephemeral(random)) for public_key, plaintext in recipients]
+        return spread(self._seal_drawn, drawn)
+
+    def _seal_drawn(self, recipient: tuple[bytes, bytes, bytes]) -> tuple[bytes, bytes]:
+        public_key, plaintext, ephemeral = recipient
+        return self._hpke.seal_drawn(public_key, self._schedule, b"", plaintext, ephemeral)
 
 
 _SHA256: Final = Kdf(0x0001, "sha256")

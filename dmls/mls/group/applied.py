@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dmls.errors import InvalidLeafNodeError, InvalidProposalError
 from dmls.ids import LeafIndex
+from dmls.mls.crypto.parallel import spread
 from dmls.mls.group.follower import PublicGroup
 from dmls.mls.group.judgement import (
     check_added_clients,
@@ -84,8 +85,12 @@ def apply_proposals(
     removed = _find_removed(group, proposals)
     custom = _judge_custom(group, proposals, removed, policy)
     key_packages = [add.key_package for add in bodies_of(proposals, Add)]
-    for key_package in key_packages:
+
+    def check_addition(key_package: KeyPackage) -> None:
         check_key_package(group.suite, key_package, now=now, limits=limits, is_sending=is_sending)  # PR-03
+
+    spread(check_addition, key_packages)
+    for key_package in key_packages:
         check_credential(policy, key_package.leaf_node.credential, key_package.leaf_node.signature_key)
     check_added_clients(policy, group.tree, [index for index, _ in removed], key_packages)
     _check_init_keys(key_packages)

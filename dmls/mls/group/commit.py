@@ -62,6 +62,8 @@ class CommitOptions:
     group_info_extensions: Callable[[AuthenticatedContent], Sequence[Extension]] = _no_extensions
     """Extensions of the GroupInfo in the Welcome, which may name the commit."""
     welcome_with_tree: bool = True
+    welcome_with_external_pub: bool = True
+    """Whether others can join by the GroupInfo in the Welcome too."""
     policy: GroupPolicy = OpenPolicy()
     psks: PSKLookup | None = None
     now: int | None = None
@@ -206,8 +208,14 @@ def _finish(
     message, parent = frame(parent, content, random, options.padding)
     welcome = group_info = None
     if applied.added:
-        extensions, with_tree = tuple(options.group_info_extensions(content)), options.welcome_with_tree
-        group_info = make_group_info(new_state, client, leaf_index, extensions=extensions, with_tree=with_tree)  # CC-08
+        group_info = make_group_info(  # CC-08
+            new_state,
+            client,
+            leaf_index,
+            extensions=tuple(options.group_info_extensions(content)),
+            with_tree=options.welcome_with_tree,
+            with_external_pub=options.welcome_with_external_pub,
+        )
         welcome = make_welcome(child, applied, staged, group_info, random)
     keys = {} if staged is None else dict(staged.private_keys)
     return StagedCommit(content, message, new_state, parent, keys, applied, welcome, group_info)  # CC-05, CC-06

@@ -10,17 +10,19 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import encode
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
+from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.framing.public_message import protect_public
 from dmls.mls.framing.signing import sign_content
 from dmls.mls.group.applied import AppliedProposals, apply_proposals
 from dmls.mls.group.commit import CommitOptions, stage_own_path
-from dmls.mls.group.follower import PublicGroup, check_followed_group_info
+from dmls.mls.group.follower import PublicGroup, check_followed_group_info, follow
 from dmls.mls.group.judgement import check_joiner
 from dmls.mls.group.leaf import Client, make_unsigned_leaf_node
 from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
 from dmls.mls.group.state import GroupState, open_epoch
 from dmls.mls.group.transition import add_joiner, enter, provisional_context
 from dmls.mls.group.validation import check_group_members, check_own_support
+from dmls.mls.group.welcome import choose_tree
 from dmls.mls.messages.commit import Commit
 from dmls.mls.messages.extensions import ExternalPub, read_extension
 from dmls.mls.messages.group_info import GroupInfo
@@ -40,7 +42,7 @@ from dmls.mls.schedule.transcript import confirmation_tag, confirmed_transcript_
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.mls.tree.treekem import StagedPath, seal_path
 
-__all__ = ["StagedExternalCommit", "create_external_commit"]
+__all__ = ["StagedExternalCommit", "create_external_commit", "join_externally"]
 
 _DEFAULT_OPTIONS = CommitOptions()
 
@@ -86,8 +88,54 @@ def create_external_commit(
         SignatureError: the GroupInfo is not signed by the member it names.
         InvalidCommitError, InvalidLeafNodeError, InvalidProposalError: the client does not fit the group, or is in it.
     """
+    check_followed_group_info(group.suite, group_info, group)  # XC-12
+    return _commit(group, _external_pub(group.suite, group_info), client, random, replaces, psks, rule, options)
+
+
+def join_externally(
+    suite: CipherSuite,
+    group_info: GroupInfo,
+    client: Client,
+    random: Random,
+    *,
+    ratchet_tree: bytes | None = None,
+    replaces: LeafIndex | None = None,
+    psks: Sequence[tuple[PreSharedKeyID, bytes]] = (),
+    rule: InitSecretRule = RFC9420_RULE,
+    options: CommitOptions = _DEFAULT_OPTIONS,
+) -> StagedExternalCommit:
+    """Judge a group by its GroupInfo and tree, as `follow` does, and join it as `create_external_commit` does.
+
+    Args:
+        suite: the cipher suite that the group must have.
+        group_info: what a member says of the epoch.
+        client: who joins.
+        random: source of the new keys.
+        ratchet_tree: the encoded tree, where the GroupInfo does not carry it.
+        replaces: an old leaf of the client.
+        psks: pre-shared keys to inject.
+        rule: how init secrets come about in this group.
+        options: as for a regular commit; wire format, path and Welcome do not apply. `now` is that of `follow`.
+
+    Raises:
+        ValidationError, SignatureError, LimitError: as those two do.
+    """
+    tree = choose_tree(suite, group_info, ratchet_tree, options.limits)
+    group = follow(suite, group_info, tree, policy=options.policy, now=options.now, limits=options.limits)
+    return _commit(group, _external_pub(suite, group_info), client, random, replaces, psks, rule, options)
+
+
+def _commit(
+    group: PublicGroup,
+    external_pub: bytes,
+    client: Client,
+    random: Random,
+    replaces: LeafIndex | None,
+    psks: Sequence[tuple[PreSharedKeyID, bytes]],
+    rule: InitSecretRule,
+    options: CommitOptions,
+) -> StagedExternalCommit:
     suite = group.suite
-    external_pub = _external_pub(group, group_info)
     kem_output, init_secret = suite.export_external_init_seal(external_pub, random)
     bodies: list[ProposalBody] = [ExternalInit(kem_output)]
     if replaces is not None:
@@ -125,14 +173,13 @@ def _apply(group: PublicGroup, bodies: Sequence[ProposalBody], options: CommitOp
     return apply_proposals(group, resolved, options.policy, limits=options.limits)
 
 
-def _external_pub(group: PublicGroup, group_info: GroupInfo) -> bytes:
-    """Check that a GroupInfo is that of the followed epoch and return the key to encapsulate to (XC-01, XC-12, XC-16)."""
-    check_followed_group_info(group.suite, group_info, group)  # XC-12
+def _external_pub(suite: CipherSuite, group_info: GroupInfo) -> bytes:
+    """Return the key to encapsulate to (XC-01, XC-16)."""
     extension = read_extension(group_info.extensions, ExtensionType.EXTERNAL_PUB, ExternalPub)
     if extension is None:
         raise InvalidGroupInfoError("the GroupInfo has no external_pub", rule="XC-01")
     try:
-        group.suite.check_encryption_key(extension.external_pub)
+        suite.check_encryption_key(extension.external_pub)
     except CryptoError as error:
         raise InvalidGroupInfoError("external_pub is no key of the cipher suite", rule="XC-16") from error
     return extension.external_pub

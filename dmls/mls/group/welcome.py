@@ -80,15 +80,17 @@ def make_welcome(
     suite = child.state.public.suite
     key, nonce = welcome_key_nonce(suite, child.welcome_secret)
     encrypted = suite.aead_seal(key, nonce, b"", encode(group_info))
-    sealer = suite.sealer(EncryptionLabel.WELCOME, encrypted)
-    secrets = []
+    recipients = []
     for index, key_package in applied.added:  # CC-09
         path_secret = None if staged is None else PathSecret(path_secret_for(staged, index))  # CC-10, WL-18
         content = encode(GroupSecrets(child.joiner_secret, path_secret, applied.psk_ids))  # CC-11, PSK-05
-        kem_output, ciphertext = sealer.seal(key_package.init_key, content, random)
-        ref = key_package_ref(suite, key_package)
-        secrets.append(EncryptedGroupSecrets(ref, HPKECiphertext(kem_output, ciphertext)))
-    return Welcome(suite.id, tuple(secrets), encrypted)
+        recipients.append((key_package.init_key, content))
+    sealed = suite.sealer(EncryptionLabel.WELCOME, encrypted).seal_all(recipients, random)
+    secrets = tuple(
+        EncryptedGroupSecrets(key_package_ref(suite, key_package), HPKECiphertext(*one))
+        for (_, key_package), one in zip(applied.added, sealed, strict=True)
+    )
+    return Welcome(suite.id, secrets, encrypted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,14 +132,15 @@ def seal_path(
     Raises:
         CryptoError: a public key in the tree is not valid.
     """
-    sealer = tree.suite.sealer(_LABEL, group_context)
-    sealed: list[UpdatePathNode] = []
-    copath = tree.filtered_copath(staged.sender)
     added = sorted(excluded)
-    for (_, sibling), public_key, path_secret in zip(copath, staged.public_keys, staged.path_secrets, strict=True):
-        ciphertexts = [HPKECiphertext(*sealer.seal(key, path_secret, random)) for key in _recipient_keys(sibling, added)]
-        sealed.append(UpdatePathNode(public_key, Lazy.pack(HPKECiphertext, ciphertexts)))
-    return UpdatePath(staged.leaf_node, tuple(sealed))
+    recipients = [tuple(_recipient_keys(sibling, added)) for _, sibling in tree.filtered_copath(staged.sender)]
+    wanted = [(key, secret) for keys, secret in zip(recipients, staged.path_secrets, strict=True) for key in keys]
+    sealed = iter(tree.suite.sealer(_LABEL, group_context).seal_all(wanted, random))
+    nodes = []
+    for keys, public_key in zip(recipients, staged.public_keys, strict=True):
+        ciphertexts = [HPKECiphertext(*next(sealed)) for _ in keys]
+        nodes.append(UpdatePathNode(public_key, Lazy.pack(HPKECiphertext, ciphertexts)))
+    return UpdatePath(staged.leaf_node, tuple(nodes))
 
 
 def merge_path(

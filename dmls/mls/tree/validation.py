@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dmls.errors import InvalidTreeError
 from dmls.ids import LeafIndex
+from dmls.mls.crypto.parallel import spread
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.tree.leaves import check_key, check_leaf_signature
 from dmls.mls.tree.nodes import Blank, Leaf, Node, Parent, between, in_order, node_key
@@ -27,9 +28,11 @@ def validate_tree(tree: RatchetTree, group_id: bytes) -> None:
     _check_unmerged_leaves(tree.root)
     _check_keys(tree.suite, tree.root)
     check_parent_hashes(tree.suite, tree.root)
-    for node in in_order(tree.root):
-        if isinstance(node, Leaf):
-            check_leaf_signature(tree.suite, node.leaf_node, group_id, LeafIndex(node.index >> 1), node.encoding)
+
+    def check_signature(leaf: Leaf) -> None:
+        check_leaf_signature(tree.suite, leaf.leaf_node, group_id, LeafIndex(leaf.index >> 1), leaf.encoding)
+
+    spread(check_signature, [node for node in in_order(tree.root) if isinstance(node, Leaf)])
 
 
 def _check_keys(suite: CipherSuite, root: Node) -> None:

@@ -12,6 +12,7 @@ from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
 from dmls.mls.crypto.suites import CIPHER_SUITES, CipherSuite, cipher_suite
 from dmls.mls.group.commit import CommitOptions
+from dmls.mls.group.external import create_external_commit, join_externally
 from dmls.mls.group.follower import open_public_message
 from dmls.mls.group.policy import OpenPolicy
 from dmls.mls.group.transition import follow_commit
@@ -23,7 +24,7 @@ from dmls.mls.messages.proposal import Add, ExternalInit, GroupContextExtensions
 from dmls.mls.messages.psk import ExternalPSK, PreSharedKeyID
 from dmls.mls.messages.registry import ExtensionType
 from tests.support.forge import forge_external_commit, forge_message, sign_group_info
-from tests.support.groups import ANYBODY, Party, Room, fresh_update, parties, refusing, room_of
+from tests.support.groups import ANYBODY, Party, Room, fingerprint, fresh_update, parties, refusing, room_of
 from tests.support.refusals import refuse_commit
 
 SUITE = cipher_suite(1)
@@ -300,3 +301,32 @@ def test_a_joiner_wants_the_group_info_signed_by_its_signer(room: Room, outsider
     with refusing("WL-08"):
         outsider.join_externally(room.follower, sign_group_info(SUITE, replace(info, signer=7), alice.client))
     outsider.join_externally(room.follower, sign_group_info(SUITE, replace(info, signer=1), bob.client))
+
+
+@pytest.mark.keeps("XC-01", "XC-12")
+@pytest.mark.parametrize("with_tree", [True, False])
+def test_an_outsider_judges_and_joins_in_one_go(with_tree: bool, outsider: Party, rng: random.Random) -> None:
+    room, (alice, *_) = room_of(rng, "abc", SUITE)
+    info, tree = alice.group_info(with_tree=with_tree), None if with_tree else alice.state.public.tree.encode()
+    joined = join_externally(SUITE, info, outsider.client, random.Random(1).randbytes, ratchet_tree=tree)
+    followed = create_external_commit(room.follower, alice.group_info(), outsider.client, random.Random(1).randbytes)
+    assert joined.message == followed.message
+    assert fingerprint(joined.state) == fingerprint(followed.state)
+    for member in room.members:
+        member.receive(joined.message)
+        assert member.state.public.context == joined.state.public.context
+        assert member.state.secrets.epoch_authenticator == joined.state.secrets.epoch_authenticator
+
+
+@pytest.mark.breaks("WL-08", "WL-11", "WL-25")
+def test_an_outsider_does_not_join_what_it_cannot_judge(outsider: Party, rng: random.Random) -> None:
+    room, (alice, bob, *_) = room_of(rng, "abc", SUITE)
+    info, tree = alice.group_info(), alice.state.public.tree.encode()
+    refused = {
+        "WL-08": (replace(info, signature=bytes(64)), tree),
+        "WL-11": (info, room.follower.tree.remove(bob.leaf).encode()),
+        "WL-25": (info, None),
+    }
+    for rule, (offered, beside) in refused.items():
+        with refusing(rule):
+            join_externally(SUITE, offered, outsider.client, rng.randbytes, ratchet_tree=beside)

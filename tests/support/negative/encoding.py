@@ -9,6 +9,7 @@ from typing import Any
 
 from dmls.mls.codec import encode, encode_opaque
 from dmls.mls.crypto.suites import CipherSuite, cipher_suite
+from dmls.mls.group.welcome import make_group_info
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.message import encode_message
 from dmls.mls.messages.proposal import PreSharedKey, Remove
@@ -57,7 +58,7 @@ def _envelopes(stand: Stand) -> Scene:
         "a commit": staged.message,
         "a private message": alice.send(b"text"),
         "a Welcome": encode_message(invitation.welcome),
-        "a GroupInfo": encode_message(alice.group_info()),
+        "a GroupInfo": encode_message(make_group_info(staged.state, alice.client, alice.leaf)),
         "a key package": encode_message(stand.newcomer().key_package()),
     }
     for data in sent.values():
