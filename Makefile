@@ -15,7 +15,7 @@ SIMULATED := tests/simulation/test_rooms.py
 ROOMS := S1-figure1-v10 S1-figure1-v12 S2-partition-v10 S3-duel-v10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check ledger mutants proto bench soak fuzz peers lock venv clean \
+.PHONY: help demo serve test check ledger mutants proto bench bench-quick bench-rooms soak fuzz peers lock venv clean \
         check-lint check-format check-types check-layers check-proto check-tree
 
 help: ## list the targets
@@ -75,7 +75,13 @@ mutants: $(READY) ## disable 60 marked checks one by one: the tests must notice 
 proto: $(READY) ## make the code that is generated from protocol buffers anew
 	@$(BIN)/python -m scripts.proto
 
-bench: $(READY) ## run the benchmarks
+bench: peers ## measure group operations here, in other implementations and against the floor (ARGS="--sizes 10,1000 --json OUT --plot DIR")
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: peers ## the same in two minutes, with groups of 2 to 100
+	@$(BIN)/python -m benchmarks --sizes 2,10,100 --rounds 5 --seconds 0.25 $(ARGS)
+
+bench-rooms: $(READY) ## measure what is above the groups: the head rule, the steps of an engine
 	@$(BIN)/python -m pytest benchmarks --benchmark-enable --timeout=0 $(ARGS)
 
 # On two cores: 100,000 symbolic rooms take forty minutes, 3,000 real ones a quarter of an hour, 100,000 games of the head rule
@@ -95,8 +101,10 @@ fuzz: $(READY) ## fuzz every decoder for 10 seconds with atheris, which is insta
 	    echo 'atheris cannot be installed here'
 	@$(BIN)/python -m tests.robustness.fuzz.run $(ARGS)
 
-peers: $(READY) ## install the MLS implementations of others that dmls is tested against (asks for Node.js 20 and npm)
+peers: $(READY) ## install the MLS implementations of others that dmls is tested against and measured beside (asks for Node.js 20 and npm)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --no-deps --ignore-requires-python \
+	    -r requirements/peers-pure-mls.txt
 	@npm ci --prefix tests/interop/peers --ignore-scripts --no-audit --no-fund --loglevel=error
 	@$(BIN)/python -m tests.interop.peers.installed
 

@@ -151,6 +151,8 @@ def test_make_lists_every_target_that_a_user_needs() -> None:
             "mutants",
             "proto",
             "bench",
+            "bench-quick",
+            "bench-rooms",
             "soak",
             "peers",
             "fuzz",

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from tests.interop.peers.drivers.json_lines import Answer, Commands, answer
 
-__all__ = ["LocalPeer", "Peer", "PeerError", "PeerProcess"]
+__all__ = ["LocalPeer", "Peer", "PeerError", "PeerProcess", "PeerTimeoutError"]
 
 _SECONDS = 60.0
 """How long one command may take."""
@@ -29,6 +29,10 @@ _ROOT = Path(__file__).parents[3]
 
 class PeerError(Exception):
     """A peer refused a command, or is gone."""
+
+
+class PeerTimeoutError(PeerError):
+    """A peer took too long, and was ended."""
 
 
 class Peer(Protocol):
@@ -59,10 +63,15 @@ class LocalPeer:
 
 
 class PeerProcess:
-    """A driver in a process of its own. What it writes to its standard error is shown with an error."""
+    """A driver in a process of its own. What it writes to its standard error is shown with an error.
 
-    def __init__(self, name: str, command: list[str]) -> None:
+    Attributes:
+        seconds: how long one command may take; whoever takes longer is ended.
+    """
+
+    def __init__(self, name: str, command: list[str], seconds: float = _SECONDS) -> None:
         self.name = name
+        self.seconds = seconds
         self._number = 0
         self._unread = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
@@ -110,11 +119,11 @@ class PeerProcess:
 
     def _read_line(self, command: str) -> bytes:
         assert self._process.stdout is not None
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + self.seconds
         while b"\n" not in self._unread:
             if not self._selector.select(max(0.0, deadline - time.monotonic())):
                 self._process.kill()
-                raise self._failure(command, f"gave no answer in {_SECONDS:.0f} s")
+                raise PeerTimeoutError(f"{self.name} gave no answer in {self.seconds:.0f} s ({command})")
             chunk = os.read(self._process.stdout.fileno(), 1 << 16)
             if not chunk:
                 raise self._failure(command, "is gone")

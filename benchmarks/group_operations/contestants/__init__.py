@@ -1,0 +1,1 @@
+"""The implementations that are measured, each in a process of its own behind one protocol."""
