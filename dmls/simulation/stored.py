@@ -159,12 +159,14 @@ class StoredDriver(Driver):
     def restart(self) -> None:
         """Start it again from what is durable."""
         self._open()
+        # Lists that waited are older than the devices that came meanwhile: each is stored with the first list that names it.
+        self.drain()
+        if not self.is_up:
+            return
         waiting, self._waiting = self._waiting, []
         for what in waiting:
             what()
-        self.drain()
-        if self.is_up:
-            self.settle()
+        self.settle()
 
     def end(self) -> None:
         """Forget what is not durable."""
@@ -241,8 +243,11 @@ class StoredDriver(Driver):
         rows = {row.device_id: row for row in store.read(lambda conn: devices.list_devices(conn, own.user_id))}
         listed = {device.device_id: device for device in own.devices}
         for device in own.devices:
-            if device.device_id not in rows:
-                self._register(device, None)
+            if device.device_id in rows:
+                continue
+            hosted = self.agent.devices.get(device)
+            self._register(device, hosted)
+            if hosted is None:
                 packages = [package for _ in range(_STOCK) if (package := self.key_package_of(device)) is not None]
                 self._upload(device, packages)
         for name in rows.keys() - listed.keys():
