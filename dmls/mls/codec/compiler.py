@@ -13,11 +13,13 @@ from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 from dmls.errors import UnknownVariantError, UsageError
 from dmls.mls.codec.primitives import (
     INTEGERS,
+    SHORT_PREFIXES,
     Decoder,
     Encoder,
     check_end,
     decode_opaque,
     elements,
+    encode_length,
     integers,
     presence,
     write_opaque,
@@ -175,28 +177,87 @@ def _condition(hint: Any) -> tuple[When | None, Any]:
     return None, hint
 
 
+def _width(hint: Any) -> int | None:
+    """Return the number of octets of an unsigned integer, None for any other wire type."""
+    if isinstance(hint, type) and issubclass(hint, Enum8 | Enum16):
+        return None
+    note = typing.get_args(hint)[-1] if typing.get_origin(hint) is Annotated else None
+    return note.width if isinstance(note, UIntNote) else None
+
+
+def _is_opaque(hint: Any) -> bool:
+    return typing.get_origin(hint) is Annotated and isinstance(typing.get_args(hint)[-1], OpaqueNote)
+
+
+def _writing(number: int, name: str, hint: Any) -> list[str]:
+    """Return the lines that write a field. What is short and frequent is written in place, and a function called for the rest."""
+    call, width = f"_e{number}(_value.{name}, _out)", _width(hint)
+    if width is not None:
+        return [f"try: _out.append(_value.{name}.to_bytes({width}, 'big'))", f"except OverflowError: {call}"]
+    if _is_opaque(hint):
+        return [
+            f"_field = _value.{name}",
+            "_length = len(_field)",
+            "_out.append(_prefixes[_length] if _length < 64 else _encode_length(_length))",
+            "_out.append(_field)",
+        ]
+    return [call]
+
+
+def _reading(number: int, name: str, hint: Any) -> list[str]:
+    """Return the lines that read a field, in place or, for what is long, rare or wrong, by a function."""
+    call, width = f"{name}, _pos = _d{number}(_data, _pos, _end)", _width(hint)
+    if width is not None:
+        return [
+            f"if _pos + {width} <= _end: {name} = _from_bytes(_data[_pos:_pos + {width}], 'big'); _pos += {width}",
+            f"else: {call}",
+        ]
+    if _is_opaque(hint):
+        return [
+            "_length = _data[_pos] if _pos < _end else 64",
+            "_after = _pos + 1 + _length",
+            f"if _length < 64 and _after <= _end: {name} = _data[_pos + 1:_after]; _pos = _after",
+            f"else: {call}",
+        ]
+    return [call]
+
+
+def _indented(lines: list[str], depth: int) -> list[str]:
+    return [" " * 4 * depth + line for line in lines]
+
+
 def _compile_struct(kind: type) -> tuple[Encoder, Decoder]:
     """Compile the straight-line encoder and decoder of a declared struct."""
     hints = typing.get_type_hints(kind, include_extras=True)
     names = [field.name for field in dataclasses.fields(kind)]
-    scope: dict[str, Any] = {"_kind": kind, "UsageError": UsageError}
+    scope: dict[str, Any] = {
+        "_kind": kind,
+        "UsageError": UsageError,
+        "_prefixes": SHORT_PREFIXES,
+        "_encode_length": encode_length,
+        "_from_bytes": int.from_bytes,
+    }
     encoding = ["def encode_struct(_value, _out):"]
     decoding = ["def decode_struct(_data, _pos, _end):"]
     for number, name in enumerate(names):
         condition, hint = _condition(hints[name])
         scope[f"_e{number}"], scope[f"_d{number}"] = _compile(hint)
-        write, read = f"_e{number}(_value.{name}, _out)", f"{name}, _pos = _d{number}(_data, _pos, _end)"
         if condition is None:
-            encoding.append(f"    {write}")
-            decoding.append(f"    {read}")
+            encoding += _indented(_writing(number, name, hint), 1)
+            decoding += _indented(_reading(number, name, hint), 1)
             continue
         scope[f"_p{number}"] = condition.predicate
         encoding += [
             f"    if _p{number}(_value.{condition.field}) != (_value.{name} is not None):",
             f"        raise UsageError('{kind.__name__}.{name} does not fit {condition.field}')",
-            f"    if _value.{name} is not None: {write}",
+            f"    if _value.{name} is not None:",
+            *_indented(_writing(number, name, hint), 2),
         ]
-        decoding += [f"    if _p{number}({condition.field}): {read}", f"    else: {name} = None"]
+        decoding += [
+            f"    if _p{number}({condition.field}):",
+            *_indented(_reading(number, name, hint), 2),
+            f"    else: {name} = None",
+        ]
     encoding.append("    return None")
     decoding.append(f"    return _kind({', '.join(names)}), _pos")
     exec(compile("\n".join(encoding + decoding), f"<struct {kind.__name__}>", "exec"), scope)  # noqa: S102 the text is made above from field names

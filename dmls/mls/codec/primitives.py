@@ -144,6 +144,9 @@ def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encod
     """Return the codec of a vector of at most `most` elements from that of its elements."""
 
     def encode_vector(values: Sequence[Any], out: list[bytes]) -> None:
+        if not values:
+            out.append(b"\x00")
+            return
         _check_count(len(values), most)
         parts: list[bytes] = []
         for value in values:
@@ -153,6 +156,8 @@ def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encod
         out.append(body)
 
     def decode_vector(data: bytes, pos: int, end: int) -> tuple[tuple[Any, ...], int]:
+        if pos < end and not data[pos]:
+            return (), pos + 1
         length, pos = read_length(data, pos, end)
         after = pos + length
         values = []
@@ -179,6 +184,9 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
         return struct.Struct(f">{count}{_FORMATS[width]}")
 
     def encode_vector(values: Sequence[int], out: list[bytes]) -> None:
+        if not values:
+            out.append(b"\x00")
+            return
         _check_count(len(values), most)
         out.append(encode_length(width * len(values)))
         try:
@@ -187,6 +195,8 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
             raise UsageError(f"a value does not fit {width} octets") from error
 
     def decode_vector(data: bytes, pos: int, end: int) -> tuple[tuple[int, ...], int]:
+        if pos < end and not data[pos]:
+            return (), pos + 1
         length, pos = read_length(data, pos, end)
         count, rest = divmod(length, width)
         if rest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmls.mls.codec import bounded, opaque, struct, uint16, uint64
+from dmls.mls.codec import Kept, bounded, opaque, struct, uint16, uint64
 from dmls.mls.messages.extensions import Extension
 from dmls.mls.messages.registry import ProtocolVersion
 
@@ -10,7 +10,7 @@ __all__ = ["GroupContext"]
 
 
 @struct
-class GroupContext:
+class GroupContext(Kept):
     """What all members of an epoch agree on."""
 
     version: ProtocolVersion

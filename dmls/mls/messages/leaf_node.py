@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from dmls.ids import LeafIndex
-from dmls.mls.codec import Tagged, bounded, encode, encode_opaque, opaque, struct, uint16, uint64
+from dmls.mls.codec import Kept, Tagged, bounded, encode, encode_opaque, opaque, struct, uint16, uint64
 from dmls.mls.messages.credential import Credential
 from dmls.mls.messages.extensions import Extension
 
@@ -57,7 +57,7 @@ LeafNodeSource: TypeAlias = Annotated[
 
 
 @struct
-class LeafNode:
+class LeafNode(Kept):
     """One client's place in the tree."""
 
     encryption_key: opaque
@@ -69,12 +69,12 @@ class LeafNode:
     signature: opaque
 
 
-def encode_tbs(leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex, encoding: bytes | None = None) -> bytes:
-    """Return LeafNodeTBS: what the leaf's signature covers; `encoding` is the whole leaf node's, where it is at hand.
+def encode_tbs(leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex) -> bytes:
+    """Return LeafNodeTBS: what the leaf's signature covers.
 
     The group and the place count only for sources update and commit, since a key package belongs to no group yet.
     """
-    unsigned = (encode(leaf_node) if encoding is None else encoding)[: -len(encode_opaque(leaf_node.signature))]
+    unsigned = encode(leaf_node)[: -len(encode_opaque(leaf_node.signature))]
     if isinstance(leaf_node.source, Lifetime):
         return unsigned
     return unsigned + encode_opaque(group_id) + leaf_index.to_bytes(4, "big")

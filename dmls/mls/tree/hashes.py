@@ -71,7 +71,7 @@ def _high_blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
 def tree_hash_input(suite: CipherSuite, node: Leaf | Parent) -> bytes:
     """Return TreeHashInput of a node (rule TR-14); a blank subtree below counts in full width (rule TR-15)."""
     if isinstance(node, Leaf):
-        return _leaf_input(node.index, node.encoding)
+        return _leaf_input(node.index, encode(node.leaf_node))
     return _parent_input(node.node, tree_hash(suite, node.left), tree_hash(suite, node.right))
 
 

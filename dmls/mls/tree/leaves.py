@@ -25,15 +25,13 @@ def check_key(check: Callable[[bytes], None], public_key: bytes, error: type[Val
         raise error("a public key is none of the cipher suite", rule="LN-25") from cause
 
 
-def check_leaf_signature(
-    suite: CipherSuite, leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex, encoding: bytes | None = None
-) -> None:
-    """Check who signed a leaf, and for which group and place; `encoding` is the leaf node's, where it is at hand.
+def check_leaf_signature(suite: CipherSuite, leaf_node: LeafNode, group_id: bytes, leaf_index: LeafIndex) -> None:
+    """Check who signed a leaf, and for which group and place.
 
     Raises:
         SignatureError: it was made by another, or for elsewhere (rule LN-02).
     """
-    content = encode_tbs(leaf_node, group_id, leaf_index, encoding)
+    content = encode_tbs(leaf_node, group_id, leaf_index)
     try:
         suite.verify_with_label(leaf_node.signature_key, SignatureLabel.LEAF_NODE_TBS, content, leaf_node.signature)
     except SignatureError as cause:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from dmls.ids import LeafIndex, NodeIndex
-from dmls.mls.codec import bounded, encode, opaque, struct, uint32
+from dmls.mls.codec import bounded, opaque, struct, uint32
 from dmls.mls.messages.leaf_node import LeafNode
 from dmls.mls.tree.math import covers, first_leaf, leaf_to_node, left, level, right
 from dmls.mls.tree.support import NO_MEMBERS, Support, combine, leaf_support
@@ -51,24 +51,22 @@ class Leaf:
 
     Attributes:
         index: its node index, twice the leaf index.
-        encoding: the bytes of `leaf_node`.
         tree_hash: None until asked for.
     """
 
-    __slots__ = ("encoding", "index", "leaf_node", "tree_hash")
+    __slots__ = ("index", "leaf_node", "tree_hash")
     members: Final = 1
     resolution_size: Final = 1
 
-    def __init__(self, index: NodeIndex, leaf_node: LeafNode, encoding: bytes) -> None:
+    def __init__(self, index: NodeIndex, leaf_node: LeafNode) -> None:
         self.index = index
         self.leaf_node = leaf_node
-        self.encoding = encoding
         self.tree_hash: bytes | None = None
 
     @classmethod
     def at(cls, leaf: LeafIndex, leaf_node: LeafNode) -> Leaf:
         """Put a leaf node at a leaf index."""
-        return cls(leaf_to_node(leaf), leaf_node, encode(leaf_node))
+        return cls(leaf_to_node(leaf), leaf_node)
 
 
 class Blank:

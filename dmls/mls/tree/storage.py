@@ -25,7 +25,6 @@ __all__ = ["LoadedTrees", "load_tree", "new_nodes", "reachable"]
 
 _LEFT_BLANK: Final = 1
 _RIGHT_BLANK: Final = 2
-_LEAF_HEAD: Final = 6
 """Octets before a leaf node: node type, leaf index, presence."""
 
 
@@ -128,7 +127,7 @@ class _Loader:
         content = decode(LeafNodeHashInput, _body(row, LEAF))
         if content.leaf_node is None or leaf_to_node(content.leaf_index) != index:
             raise InvalidTreeError("a stored leaf is blank or of another place")
-        return Leaf(index, content.leaf_node, row[_LEAF_HEAD:-1])
+        return Leaf(index, content.leaf_node)
 
     def _read_parent(self, row: bytes, index: NodeIndex) -> Parent:
         content = decode(ParentNodeHashInput, _body(row, PARENT))

@@ -20,7 +20,7 @@ from dmls.mls.messages.leaf_node import CommitSource, LeafNode
 from dmls.mls.messages.registry import EncryptionLabel
 from dmls.mls.tree.leaves import check_key
 from dmls.mls.tree.math import common_ancestor, covers, first_leaf, leaf_to_node
-from dmls.mls.tree.nodes import Node, Parent, between, find_node, node_key, resolution
+from dmls.mls.tree.nodes import Leaf, Node, Parent, between, find_node, node_key
 from dmls.mls.tree.parent_hash import make_path_nodes
 from dmls.mls.tree.ratchet_tree import RatchetTree
 
@@ -187,12 +187,12 @@ def _check_ciphertext_counts(
 ) -> None:
     """Check the numbers of ciphertexts by their length, without unpacking any (rule UP-04)."""
     added = sorted(excluded)
-    secret_size = suite.hash_size + suite.tag_size
+    # A KEM output is an encoded public key, as long as any other of the suite.
+    lengths = (suite.kem.group.public_key_size, suite.hash_size + suite.tag_size)
+    size = sum(len(encode_length(length)) + length for length in lengths)
     for sibling, node in zip(siblings, nodes, strict=True):
-        # A KEM output is an encoded public key, as long as any other of the suite.
-        key_size = len(node.encryption_key)
-        size = len(encode_length(key_size)) + key_size + len(encode_length(secret_size)) + secret_size
-        if len(node.encrypted_path_secret.data) != size * (sibling.resolution_size - len(between(added, sibling))):
+        excluded_here = len(between(added, sibling)) if added else 0
+        if len(node.encrypted_path_secret.data) != size * (sibling.resolution_size - excluded_here):
             raise InvalidCommitError("a path secret is not encrypted to its recipients and them alone", rule="UP-04")
 
 
@@ -322,11 +322,22 @@ def _derive_up(tree: RatchetTree, nodes: Sequence[NodeIndex], path_secret: bytes
 
 def _recipient_keys(sibling: Node, added: Sequence[int]) -> Iterator[bytes]:
     """Yield the public keys of a resolution without the leaves `added`, ascending."""
-    skipped = {leaf_to_node(leaf) for leaf in between(added, sibling)}
-    for index in resolution(sibling):
-        key = None if index in skipped else node_key(find_node(sibling, index))
-        if key is not None:
-            yield key
+    skipped = set(between(added, sibling))
+    waiting = [sibling]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Leaf):
+            if node.index >> 1 not in skipped:
+                yield node.leaf_node.encryption_key
+        elif isinstance(node, Parent):
+            if node.node is None:
+                waiting += (node.right, node.left)
+                continue
+            yield node.node.encryption_key
+            for leaf in node.node.unmerged_leaves:
+                member = find_node(node, leaf_to_node(leaf))
+                if isinstance(member, Leaf) and leaf not in skipped:
+                    yield member.leaf_node.encryption_key
 
 
 def _recipient(sibling: Node, leaf: int) -> tuple[int, Node]:

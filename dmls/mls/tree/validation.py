@@ -30,7 +30,7 @@ def validate_tree(tree: RatchetTree, group_id: bytes) -> None:
     check_parent_hashes(tree.suite, tree.root)
 
     def check_signature(leaf: Leaf) -> None:
-        check_leaf_signature(tree.suite, leaf.leaf_node, group_id, LeafIndex(leaf.index >> 1), leaf.encoding)
+        check_leaf_signature(tree.suite, leaf.leaf_node, group_id, LeafIndex(leaf.index >> 1))
 
     spread(check_signature, [node for node in in_order(tree.root) if isinstance(node, Leaf)])
 

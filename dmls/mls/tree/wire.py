@@ -36,7 +36,7 @@ def encode_nodes(root: Node) -> bytes:
     parts: list[bytes] = []
     for node in in_order(root):
         if isinstance(node, Leaf):
-            parts += (b"\x01\x01", node.encoding)
+            parts += (b"\x01\x01", encode(node.leaf_node))
         elif isinstance(node, Blank):
             parts.append(bytes((2 << level(node.index)) - 1))
         else:
@@ -93,7 +93,7 @@ def _read_node(data: bytes, pos: int, end: int, index: int) -> tuple[Leaf | Pare
         raise InvalidTreeError(f"node {index} is of the wrong type for its place", rule="TR-17")
     if kind is _NodeType.LEAF:
         leaf_node, after = _decode_leaf_node(data, pos, end)
-        return Leaf(NodeIndex(index), leaf_node, data[pos:after]), after
+        return Leaf(NodeIndex(index), leaf_node), after
     parent, pos = _decode_parent_node(data, pos, end)
     check_sorted(parent)
     return parent, pos
