@@ -77,6 +77,8 @@ def apply_proposals(
             is invalid here.
     """
     extensions = group.context.extensions
+    if not proposals:
+        return AppliedProposals(group.tree, extensions, (), (), (), (), None, None)
     for change in bodies_of(proposals, GroupContextExtensions):
         check_group_extensions(change.extensions)
         check_external_senders(policy, group.suite, change.extensions, group.context.extensions, limits)

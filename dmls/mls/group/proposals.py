@@ -97,6 +97,9 @@ def check_proposal_list(
     Raises:
         InvalidProposalError, InvalidGroupInfoError: a rule is broken.
     """
+    if not proposals and committer is not None:
+        check_application_rules(policy, group, proposals, committer)
+        return
     for item in proposals:
         check_outside_proposal(policy, group, item.sender, item.body)
     _check_targets(proposals, committer)

@@ -48,7 +48,12 @@ def _leaf_input(index: int, encoding: bytes | None) -> bytes:
 
 def _parent_input(node: ParentNode | None, left_hash: bytes, right_hash: bytes) -> bytes:
     # As ParentNodeHashInput; this is the hottest place of a commit.
-    head = b"\x02\x00" if node is None else b"\x02\x01" + encode(node)
+    if node is None:
+        head = b"\x02\x00"
+    elif node.unmerged_leaves:
+        head = b"\x02\x01" + encode(node)
+    else:
+        head = b"\x02\x01" + encode_opaque(node.encryption_key) + encode_opaque(node.parent_hash) + b"\x00"
     return head + encode_opaque(left_hash) + encode_opaque(right_hash)  # TR-14
 
 
