@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks.group_operations.catalogue import OPERATIONS
 from benchmarks.group_operations.results import FLOOR, OURS, PUNCTURABLE, Case, Results
+from benchmarks.group_operations.targets import check_targets
 
 __all__ = ["Sheet", "make_sheets", "print_sheets", "to_markdown"]
 
@@ -30,6 +31,10 @@ def make_sheets(results: Results) -> Iterator[Sheet]:
     """Make a table of each group, then of bytes, memory and who lacks what."""
     for size, tree in dict.fromkeys((case.size, case.tree) for case in results.cases):
         yield _times(results, size, tree)
+    targets = _targets(results)
+    if targets.rows:
+        yield targets
+    yield _counts(results)
     yield _bytes(results)
     if results.memory:
         yield _memory(results)
@@ -115,6 +120,39 @@ def _number(value: float | None) -> str:
         return "-"
     digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{digits}f}"
+
+
+def _targets(results: Results) -> Sheet:
+    rows = [
+        (
+            OPERATIONS[target.case.operation].title,
+            f"{target.case.size:,}",
+            target.case.tree,
+            target.bound,
+            f"{target.most:g}",
+            _number(target.ratio),
+            "yes" if target.is_met else "NO",
+        )
+        for target in check_targets(results)
+    ]
+    note = "Who is below the floor computes with a faster library; then the floor is the target."
+    return Sheet("Targets", ("operation", "N", "tree", "over", "at most", "is", "met"), tuple(rows), (note,))
+
+
+def _counts(results: Results) -> Sheet:
+    """Public-key operations and hashes that dmls makes; what the floor needs in brackets where it is less."""
+    fields = ("base_multiplications", "exchanges", "signatures", "verifications", "aeads", "macs", "hashes")
+    rows = []
+    for case in results.cases:
+        if case.made:
+            cells = (_count(case.made[name], case.floor[name]) for name in fields)
+            rows.append((OPERATIONS[case.operation].title, f"{case.size:,}", case.tree, *cells))
+    headings = ("operation", "N", "tree", "X25519 keys", "exchanges", "signatures", "verifications", "AEADs", "HMACs", "hashes")
+    return Sheet("Primitive operations made (needed)", headings, tuple(rows))
+
+
+def _count(made: int, needed: int) -> str:
+    return f"{made:,}" if made == needed else f"{made:,} ({needed:,})"
 
 
 def _bytes(results: Results) -> Sheet:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.group_operations import roster
 from benchmarks.group_operations.catalogue import OPERATIONS, Operation
+from benchmarks.group_operations.counting import Counter
 from benchmarks.group_operations.groups import Groups
 from benchmarks.group_operations.machine import describe_machine
 from benchmarks.group_operations.prices import Primitives
@@ -43,10 +44,14 @@ def run(settings: Settings, advance: Advance) -> Results:
     for size, tree, operations in _plan(settings):
         label = f"{tree} tree of {size}" if tree else f"{size} members"
         advance(0, f"{label}: taking seats")
-        with Seats(Groups(suite, size, tree, randbytes), settings, results.contestants, gone) as seats:
+        groups = Groups(suite, size, tree, randbytes)
+        with Seats(groups, settings, results.contestants, gone) as seats:
+            counter = Counter.seat(groups)
             for operation in operations:
                 advance(0, f"{label}: {operation.title}")
-                results.cases.append(measure(operation, seats, primitives))
+                case = measure(operation, seats, primitives)
+                case.made = {} if operation.floor is None else asdict(counter.count(operation))
+                results.cases.append(case)
                 advance(_weight(size), f"{label}: {operation.title}")
             if tree:
                 results.memory += _measure_memory(seats)
