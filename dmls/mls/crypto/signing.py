@@ -6,6 +6,7 @@ signature by a sound key is refused (rules CRY-05, CRY-06, CRY-07).
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final, Protocol, TypeVar
 
 from cryptography.hazmat.primitives import hashes
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 K = TypeVar("K")
+
+_CHECKED_KEYS: Final = 4_096
+"""Sound keys that are remembered."""
 
 
 class SignatureScheme(Protocol[K]):
@@ -118,7 +122,10 @@ class _Ed25519:
         except LIBRARY_ERRORS:
             raise SignatureError("signature does not verify") from None
 
-    def check(self, public_key: bytes) -> None:
+    @staticmethod
+    @functools.lru_cache(maxsize=_CHECKED_KEYS)
+    def check(public_key: bytes) -> None:
+        # A member's key is met with every commit it makes. What is refused is not remembered.
         EDWARDS25519.check(public_key)
         try:
             crypto_core_ed25519_add(public_key, public_key)

@@ -120,4 +120,4 @@ def check_confirmation(state: GroupState, rule: str) -> None:
 
 def with_init_state(state: GroupState, init_state: InitState) -> GroupState:
     """Return the parent after a child took its init secret."""
-    return replace(state, init_state=init_state)
+    return state if init_state is state.init_state else replace(state, init_state=init_state)
