@@ -20,7 +20,7 @@ that `encode` would write. The wire types:
     Annotated[T | None, When("field", predicate)]            T, present iff predicate(value of the earlier field)
 """
 
-from dmls.mls.codec.compiler import Kept, decode, decode_as, decode_prefix, decoder_of, encode, encode_as, struct
+from dmls.mls.codec.compiler import Kept, decode, decode_as, decode_prefix, decoder_of, encode, encode_as, encoder_of, struct
 from dmls.mls.codec.primitives import (
     MAX_ELEMENTS,
     MAX_VECTOR,
@@ -72,6 +72,7 @@ __all__ = [
     "encode_as",
     "encode_length",
     "encode_opaque",
+    "encoder_of",
     "lazy",
     "opaque",
     "optional",

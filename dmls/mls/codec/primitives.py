@@ -165,7 +165,8 @@ def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encod
             while pos < after:
                 value, pos = decode_one(data, pos, after)
                 values.append(value)
-                _check_count(len(values), most)
+                if len(values) > most:
+                    _check_count(len(values), most)
         except TruncatedError as error:
             raise LengthError("vector ends within an element", rule="ENC-07") from error
         return tuple(values), after
@@ -201,7 +202,8 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
         count, rest = divmod(length, width)
         if rest:
             raise LengthError("vector ends within an element", rule="ENC-07")
-        _check_count(count, most)
+        if count > most:
+            _check_count(count, most)
         return packing(count).unpack_from(data, pos), pos + length
 
     return encode_vector, decode_vector

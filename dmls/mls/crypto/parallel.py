@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 __all__ = ["LEAST", "spread"]
 
-LEAST: Final = 64
+LEAST: Final = 32
 """Fewer items than this are done sooner than threads are started."""
 
 T = TypeVar("T")

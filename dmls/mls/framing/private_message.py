@@ -11,7 +11,7 @@ from typing import Annotated
 
 from dmls.errors import InvalidMessageError, UsageError
 from dmls.ids import LeafIndex
-from dmls.mls.codec import When, decode, decode_prefix, encode, opaque, struct, uint32, uint64
+from dmls.mls.codec import When, decode, decode_prefix, encode, encode_opaque, opaque, struct, uint32, uint64
 from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
@@ -44,16 +44,6 @@ class _SenderDataAAD:
     group_id: opaque
     epoch: uint64
     content_type: ContentType
-
-
-@struct
-class _PrivateContentAAD:
-    """PRV-04."""
-
-    group_id: opaque
-    epoch: uint64
-    content_type: ContentType
-    authenticated_data: opaque
 
 
 def _is_commit(content: object) -> bool:
@@ -120,14 +110,23 @@ def protect_private(
     plaintext += bytes(zeros)
     key, after = secret_tree.next_key(LeafIndex(framed.sender.leaf_index), kind)
     reuse_guard = int.from_bytes(draw(random, _GUARD_SIZE), "big")
-    aad = encode(_PrivateContentAAD(framed.group_id, framed.epoch, kind, framed.authenticated_data))
+    sender_aad = _sender_data_aad(framed.group_id, framed.epoch, kind)
+    aad = _content_aad(sender_aad, framed.authenticated_data)
     ciphertext = suite.aead_seal(key.key, _guarded_nonce(key, reuse_guard), aad, plaintext)
     sender_data = encode(SenderData(framed.sender.leaf_index, key.generation, reuse_guard))  # PRV-10
     sender_key, sender_nonce = _sender_data_key_nonce(suite, sender_data_secret, ciphertext)
-    sender_aad = encode(_SenderDataAAD(framed.group_id, framed.epoch, kind))
     encrypted_sender_data = suite.aead_seal(sender_key, sender_nonce, sender_aad, sender_data)
     message = PrivateMessage(framed.group_id, framed.epoch, kind, framed.authenticated_data, encrypted_sender_data, ciphertext)
     return message, after
+
+
+def _sender_data_aad(group_id: bytes, epoch: int, kind: ContentType) -> bytes:
+    return encode(_SenderDataAAD(group_id, epoch, kind))  # PRV-05
+
+
+def _content_aad(sender_data_aad: bytes, authenticated_data: bytes) -> bytes:
+    """Return PrivateContentAAD, which begins as the sender data's does (PRV-04)."""
+    return sender_data_aad + encode_opaque(authenticated_data)  # PRV-04
 
 
 def open_sender_data(suite: CipherSuite, message: PrivateMessage, sender_data_secret: bytes) -> SenderData:
@@ -137,8 +136,12 @@ def open_sender_data(suite: CipherSuite, message: PrivateMessage, sender_data_se
         DecryptionError: the sender data or the first hash_size bytes of the ciphertext were altered, or made in another epoch.
         InvalidMessageError: sender data of a wrong length (PRV-13).
     """
+    aad = _sender_data_aad(message.group_id, message.epoch, message.content_type)
+    return _open_sender_data(suite, message, sender_data_secret, aad)
+
+
+def _open_sender_data(suite: CipherSuite, message: PrivateMessage, sender_data_secret: bytes, aad: bytes) -> SenderData:
     key, nonce = _sender_data_key_nonce(suite, sender_data_secret, message.ciphertext)
-    aad = encode(_SenderDataAAD(message.group_id, message.epoch, message.content_type))  # PRV-05
     plaintext = suite.aead_open(key, nonce, aad, message.encrypted_sender_data)
     if len(plaintext) != _SENDER_DATA_SIZE:
         raise InvalidMessageError("sender data has a wrong length", rule="PRV-13")
@@ -171,14 +174,13 @@ def unprotect_private(
         KeyConsumedError: the message was seen before, is one's own (FRM-15), or came too late (ST-05, ST-07, ST-13).
         LimitError: its generation is too far ahead (ST-08).
     """
-    sender = open_sender_data(suite, message, sender_data_secret)
+    sender_aad = _sender_data_aad(message.group_id, message.epoch, message.content_type)
+    sender = _open_sender_data(suite, message, sender_data_secret, sender_aad)
     leaf = LeafIndex(sender.leaf_index)
     if not is_member(leaf):
         raise InvalidMessageError("the sender's leaf is blank", rule="PRV-07")
     key, after = secret_tree.message_key(leaf, message.content_type, sender.generation)  # PRV-08
-    aad = encode(
-        _PrivateContentAAD(message.group_id, message.epoch, message.content_type, message.authenticated_data)
-    )  # PRV-04, FRM-16
+    aad = _content_aad(sender_aad, message.authenticated_data)  # FRM-16
     plaintext = suite.aead_open(key.key, _guarded_nonce(key, sender.reuse_guard), aad, message.ciphertext)
     typed, end = decode_prefix(_TypedContent, message.content_type.to_bytes(1, "big") + plaintext)  # PRV-02, PRV-09
     if plaintext[end - 1 :].strip(b"\x00"):

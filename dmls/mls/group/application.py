@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dmls.errors import InvalidArgumentError, StateError
 from dmls.ids import LeafIndex, ProposalRef
@@ -59,7 +59,7 @@ def frame(state: GroupState, content: AuthenticatedContent, random: Random, padd
     if content.wire_format is not WireFormat.PRIVATE_MESSAGE:
         raise InvalidArgumentError("content is framed as a public or a private message")
     private, tree = protect_private(group.suite, content, state.secret_tree, secrets.sender_data_secret, padding, random)
-    return encode_message(private), replace(state, secret_tree=tree)
+    return encode_message(private), state.with_secret_tree(tree)
 
 
 def encrypt(

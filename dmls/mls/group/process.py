@@ -64,7 +64,7 @@ def open_message(state: GroupState, message: MLSMessage) -> tuple[AuthenticatedC
         suite, body, state.secret_tree, state.secrets.sender_data_secret, lambda leaf: public.tree.leaf(leaf) is not None
     )
     verify_sender(public, content)  # PRV-11, PRV-12
-    return content, replace(state, secret_tree=secret_tree)
+    return content, state.with_secret_tree(secret_tree)
 
 
 def receive_proposal(
@@ -128,7 +128,7 @@ def process_commit(
     child = derive_child(state, transition.group, init, commit_secret, found, own_leaves, limits)
     check_confirmation(child.state, "CP-10")
     new_keys = {} if opened is None else dict(opened.private_keys)
-    new_state = replace(child.state, closed_by=applied.reinit)
+    new_state = child.state if applied.reinit is None else replace(child.state, closed_by=applied.reinit)
     return ProcessedCommit(new_state, with_init_state(state, child.parent_init_state), new_keys, transition)  # CP-11
 
 

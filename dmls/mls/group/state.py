@@ -75,6 +75,20 @@ class GroupState:
     """Resumption PSK by epoch number, of epochs this state descends from, its own included."""
     closed_by: ReInit | None = None
 
+    def with_secret_tree(self, secret_tree: SecretTree) -> GroupState:
+        """Return the state after a message took its key."""
+        # Every message comes by here, and `replace` takes as long as an AEAD.
+        return GroupState(
+            self.public,
+            self.rule,
+            self.init_state,
+            self.secrets,
+            secret_tree,
+            self.own_leaves,
+            self.resumption_psks,
+            self.closed_by,
+        )
+
     def without_message_secrets(self) -> GroupState:
         """Return the state unable to open or send messages, able still to follow commits."""
         emptied = replace(self.secrets, sender_data_secret=Secret(b""))

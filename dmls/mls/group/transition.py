@@ -61,13 +61,16 @@ def provisional_context(group: PublicGroup, applied: AppliedProposals, tree: Rat
     Raises:
         InvalidCommitError: the last epoch that can be numbered is reached.
     """
-    return encode(_next_context(group, applied, tree))
+    return encode(_next_context(group, applied, tree, group.context.confirmed_transcript_hash))
 
 
-def _next_context(group: PublicGroup, applied: AppliedProposals, tree: RatchetTree) -> GroupContext:
-    if group.context.epoch == _LAST_EPOCH:
+def _next_context(group: PublicGroup, applied: AppliedProposals, tree: RatchetTree, confirmed: bytes) -> GroupContext:
+    old = group.context
+    if old.epoch == _LAST_EPOCH:
         raise InvalidCommitError("no epoch is left", rule="KS-05")
-    return replace(group.context, epoch=group.context.epoch + 1, tree_hash=tree.tree_hash, extensions=applied.extensions)  # UP-06
+    return GroupContext(
+        old.version, old.cipher_suite, old.group_id, old.epoch + 1, tree.tree_hash, confirmed, applied.extensions
+    )  # UP-06
 
 
 def enter(
@@ -78,7 +81,7 @@ def enter(
     Raises:
         InvalidCommitError: the last epoch that can be numbered is reached.
     """
-    context = replace(_next_context(group, applied, tree), confirmed_transcript_hash=confirmed)
+    context = _next_context(group, applied, tree, confirmed)
     interim = interim_transcript_hash(group.suite, confirmed, confirmation_tag)
     return PublicGroup(group.suite, context, tree, interim, confirmation_tag, Map())  # PR-02, PR-18, CP-16
 

@@ -6,7 +6,7 @@ here has a field for them (ST-06).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from dmls.errors import LengthError, UsageError
@@ -105,7 +105,16 @@ class EpochSecrets:
 
     def without_encryption_secret(self) -> EpochSecrets:
         """Return what may be kept once the secret tree is made: the encryption secret is empty (ST-06)."""
-        return replace(self, encryption_secret=Secret(b""))
+        return EpochSecrets(
+            self.sender_data_secret,
+            Secret(b""),
+            self.exporter_secret,
+            self.external_secret,
+            self.confirmation_key,
+            self.membership_key,
+            self.resumption_psk,
+            self.epoch_authenticator,
+        )
 
 
 def derive_joiner_secret(suite: CipherSuite, init_secret: Secret, commit_secret: Secret, group_context: bytes) -> Secret:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dmls.ids import NodeIndex
-from dmls.mls.codec import encode_as
+from dmls.mls.codec import encoder_of
 from dmls.mls.messages.credential import Credential
 from dmls.mls.tree.nodes import Leaf, Node, Parent, in_order
 
@@ -19,11 +19,12 @@ __all__ = ["Places", "encode_credential"]
 
 _SLACK = 2
 _LEAST = 64
+_encode_credential = encoder_of(Credential)
 
 
 def encode_credential(leaf: Leaf) -> bytes:
     """Return the encoding of a leaf's credential."""
-    return encode_as(Credential, leaf.leaf_node.credential)
+    return _encode_credential(leaf.leaf_node.credential)
 
 
 class _Index:

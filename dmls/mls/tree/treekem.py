@@ -230,14 +230,13 @@ def open_path(
         found = _find_recipient(sibling, between(own, sibling), excluded, private_keys)
         if found is None:
             continue
-        before, recipient, private_key = found
+        before, recipient, public_key, private_key = found
         skipped = between(sorted(excluded), sibling)
         sealed = _pick(
             path.nodes[step].encrypted_path_secret,
             before - bisect_left(skipped, first_leaf(recipient.index)),
             sibling.resolution_size - len(skipped),
         )
-        public_key = tree.encryption_key(recipient.index)
         secret = tree.suite.open_with_label(private_key, public_key, _LABEL, group_context, sealed.kem_output, sealed.ciphertext)
         opened = _derive_up(merged, [above for above, _ in copath[step:]], secret)
         if opened is None:
@@ -248,14 +247,18 @@ def open_path(
 
 def _find_recipient(
     sibling: Node, own_leaves: Sequence[int], excluded: frozenset[LeafIndex], private_keys: Mapping[bytes, Secret]
-) -> tuple[int, Node, Secret] | None:
-    """Return a node of a resolution whose private key is held, and after how many others it comes (rules UP-12, UP-13)."""
+) -> tuple[int, Node, bytes, Secret] | None:
+    """Return a node of a resolution whose private key is held, and after how many others it comes (rules UP-12, UP-13).
+
+    The keys come with it, the public one first.
+    """
     for leaf in own_leaves:
         if leaf not in excluded:
             before, recipient = _recipient(sibling, leaf)
-            private_key = private_keys.get(node_key(recipient) or b"")  # UP-13
+            public_key = node_key(recipient) or b""
+            private_key = private_keys.get(public_key)  # UP-13
             if private_key is not None:
-                return before, recipient, private_key
+                return before, recipient, public_key, private_key
     return None
 
 
