@@ -76,9 +76,9 @@ class _Kem(DhKem[bytes]):
     def derive_private_key(self, ikm: bytes) -> bytes:
         return _hash(b"private", ikm)
 
-    def encap(self, public_key: bytes, ikm: bytes) -> tuple[bytes, bytes]:
+    def encap(self, public_key: bytes, private_key: bytes) -> tuple[bytes, bytes]:
         self.group.check(public_key)
-        kem_output = _hash(b"ephemeral", ikm)
+        kem_output = _hash(b"ephemeral", private_key)
         return _hash(b"shared", public_key, kem_output), kem_output
 
     def decap(self, private_key: bytes, public_key: bytes, kem_output: bytes) -> bytes:

@@ -9,7 +9,7 @@ from dmls.errors import CryptoError, DecryptionError
 from dmls.mls.crypto.aead import Aead
 from dmls.mls.crypto.kdf import Kdf
 from dmls.mls.crypto.kem import AnyKem
-from dmls.mls.crypto.randomness import Random, draw
+from dmls.mls.crypto.randomness import Random
 
 __all__ = ["Hpke"]
 
@@ -44,12 +44,12 @@ class Hpke:
         return self.seal_drawn(public_key, schedule, aad, plaintext, self.draw_ephemeral(random))
 
     def draw_ephemeral(self, random: Random) -> bytes:
-        """Draw what one ephemeral key pair is derived from.
+        """Draw an ephemeral private key.
 
         Raises:
             CryptoError: `random` gives too little.
         """
-        return draw(random, self._kem.group.private_key_size)
+        return self._kem.generate_private_key(random)
 
     def seal_drawn(
         self, public_key: bytes, schedule: bytes, aad: bytes, plaintext: bytes, ephemeral: bytes

@@ -15,6 +15,7 @@ from dmls.errors import CryptoError
 from dmls.mls.crypto.boundary import LIBRARY_ERRORS
 from dmls.mls.crypto.kdf import Kdf
 from dmls.mls.crypto.points import CURVE448, CURVE25519, P256, P384, P521, NistCurve, scalar_candidate
+from dmls.mls.crypto.randomness import Random, draw
 from dmls.mls.crypto.secret import Secret
 
 __all__ = ["NIST_P256", "NIST_P384", "NIST_P521", "X448", "X25519", "AnyGroup", "AnyKem", "DhKem", "Group", "KeyPair"]
@@ -196,13 +197,23 @@ class DhKem(Generic[K]):
         """
         return self.group.public_key(self.group.load(private_key))
 
-    def encap(self, public_key: bytes, ikm: bytes) -> tuple[bytes, bytes]:
-        """Return a shared secret and the KEM output that carries it, with the ephemeral key pair derived from `ikm`.
+    def generate_private_key(self, random: Random) -> bytes:
+        """GenerateKeyPair (RFC 9180, Section 4), the private half, private_key_size bytes.
+
+        Raises:
+            CryptoError: `random` gives too little.
+        """
+        drawn = draw(random, self.group.private_key_size)
+        # Any bytes are a private key of RFC 7748; scalars of the NIST curves have a range.
+        return drawn if self.group.order is None else self.derive_private_key(drawn)
+
+    def encap(self, public_key: bytes, private_key: bytes) -> tuple[bytes, bytes]:
+        """Return a shared secret and the KEM output that carries it, with the ephemeral key pair of `private_key`.
 
         Raises:
             CryptoError: the public key is invalid.
         """
-        key = self.group.load(self.derive_private_key(ikm))
+        key = self.group.load(private_key)
         kem_output = self.group.public_key(key)
         return self._extract_and_expand(self.group.exchange(key, public_key), kem_output + public_key), kem_output
 

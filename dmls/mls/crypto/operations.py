@@ -117,9 +117,9 @@ class _CountingKem(DhKem[Any]):
         self._counts.key_pairs += 1
         return super().derive_key_pair(ikm)
 
-    def encap(self, public_key: bytes, ikm: bytes) -> tuple[bytes, bytes]:
+    def encap(self, public_key: bytes, private_key: bytes) -> tuple[bytes, bytes]:
         self._counts.encapsulations += 1
-        return super().encap(public_key, ikm)
+        return super().encap(public_key, private_key)
 
     def decap(self, private_key: bytes, public_key: bytes, kem_output: bytes) -> bytes:
         self._counts.decapsulations += 1

@@ -45,15 +45,19 @@ def test_rfc_9180_figures(vector: dict[str, Any]) -> None:
 
     assert suite.derive_key_pair(ikm_r) == (private, public)
     assert suite.public_key(private) == public
-    assert suite.kem.encap(public, ikm_e) == (shared_secret, enc)
+    ephemeral = suite.kem.derive_private_key(ikm_e)
+    # What GenerateKeyPair is to draw: the private key itself where it has no range.
+    drawn = ephemeral if suite.kem.group.order is None else ikm_e
+    assert suite.kem.generate_private_key(fixed(drawn)) == ephemeral
+    assert suite.kem.encap(public, ephemeral) == (shared_secret, enc)
     assert suite.kem.decap(private, public, enc) == shared_secret
     schedule = suite.hpke.key_schedule_context(info)
     assert schedule == bytes.fromhex(vector["key_schedule_context"])
-    assert suite.hpke.seal(public, schedule, aad, plaintext, fixed(ikm_e)) == (enc, ciphertext)
+    assert suite.hpke.seal(public, schedule, aad, plaintext, fixed(drawn)) == (enc, ciphertext)
     assert suite.hpke.open(private, public, enc, schedule, aad, ciphertext) == plaintext
     for export in vector["exports"]:
         context, value = unhex(export, "exporter_context", "exported_value")
-        assert suite.hpke.export_seal(public, schedule, context, export["L"], fixed(ikm_e)) == (enc, value)
+        assert suite.hpke.export_seal(public, schedule, context, export["L"], fixed(drawn)) == (enc, value)
         assert suite.hpke.export_open(private, public, enc, schedule, context, export["L"]) == value
 
 
