@@ -9,7 +9,7 @@ from benchmarks.group_operations.catalogue import Operation, Setting
 from benchmarks.group_operations.contestants.dmls import KEY_SCHEDULES, DMLSContestant
 from benchmarks.group_operations.floor import Counts
 from benchmarks.group_operations.groups import Groups
-from benchmarks.group_operations.results import OURS
+from benchmarks.group_operations.results import OURS, PUNCTURABLE
 from benchmarks.group_operations.stage import Stage
 from dmls.mls.crypto.operations import OperationCounts, count_operations
 from tests.interop.peers.peer import LocalPeer
@@ -27,11 +27,13 @@ class Counter:
     size: int
 
     @classmethod
-    def seat(cls, groups: Groups) -> Counter:
-        """Let it take a seat."""
+    def seat(cls, groups: Groups, name: str = OURS) -> Counter:
+        """Let it take a seat, as one of the contestants that are dmls."""
         suite, counts = count_operations(groups.suite)
-        contestant = DMLSContestant(suite, KEY_SCHEDULES["rfc9420"], groups.random, int(time.time()))
-        stage = groups.seat(LocalPeer(OURS, contestant), contestant.do_hello())
+        contestant = DMLSContestant(
+            suite, KEY_SCHEDULES["pprf" if name == PUNCTURABLE else "rfc9420"], groups.random, int(time.time())
+        )
+        stage = groups.seat(LocalPeer(name, contestant), contestant.do_hello())
         return cls(contestant, counts, stage, groups.size)
 
     def count(self, operation: Operation) -> Counts:

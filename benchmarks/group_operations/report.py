@@ -125,9 +125,9 @@ def _number(value: float | None) -> str:
 def _targets(results: Results) -> Sheet:
     rows = [
         (
-            OPERATIONS[target.case.operation].title,
-            f"{target.case.size:,}",
-            target.case.tree,
+            target.subject,
+            f"{target.size:,}",
+            target.tree,
             target.bound,
             f"{target.most:g}",
             _number(target.ratio),

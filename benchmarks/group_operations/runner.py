@@ -46,11 +46,15 @@ def run(settings: Settings, advance: Advance) -> Results:
         advance(0, f"{label}: taking seats")
         groups = Groups(suite, size, tree, randbytes)
         with Seats(groups, settings, results.contestants, gone) as seats:
-            counter = Counter.seat(groups)
+            counter, puncturing = Counter.seat(groups), Counter.seat(groups, PUNCTURABLE)
             for operation in operations:
                 advance(0, f"{label}: {operation.title}")
-                case = measure(operation, seats, primitives)
-                case.made = {} if operation.floor is None else asdict(counter.count(operation))
+                if operation.floor is None:
+                    case = measure(operation, seats, primitives)
+                else:
+                    made, punctured = counter.count(operation), puncturing.count(operation)
+                    case = measure(operation, seats, primitives, punctured.macs - made.macs)
+                    case.made = asdict(made)
                 results.cases.append(case)
                 advance(_weight(size), f"{label}: {operation.title}")
             if tree:

@@ -5,29 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.group_operations.results import FLOOR, OURS, Case, Results
+from benchmarks.group_operations.catalogue import OPERATIONS
+from benchmarks.group_operations.prices import median
+from benchmarks.group_operations.results import FLOOR, OURS, PUNCTURABLE, PUNCTURING, Case, Results
 
 __all__ = ["Target", "check_targets"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """One bound on one case.
+    """One bound on what was measured.
 
     Attributes:
-        case: what was measured.
-        bound: in words.
+        subject: what of, in words.
+        size, tree: in which group.
+        bound: over what.
         most: the largest ratio that meets it.
         ratio: the one measured.
         is_met: whether it does, or a lower bound that excuses it does.
     """
 
-    case: Case
+    subject: str
+    size: int
+    tree: str
     bound: str
     most: float
     ratio: float
     is_met: bool
 
+
+_LARGE = 10_000
+"""Members of a group whose memory is judged."""
+_FORKS = 16
+_MOST_OF_EPOCH, _MOST_OF_ROOM = 20 << 10, 64 << 20
 
 _OVER_FLOOR = {
     "commit": 1.5,
@@ -49,13 +59,44 @@ def _over_best(operation: str, size: int) -> float:
 
 
 def check_targets(results: Results) -> Iterator[Target]:
-    """Yield all targets that a run can tell of: operations on full trees, and the first commit on a fresh one."""
+    """Yield all targets that a run can tell of: operations on full trees, the first commit on a fresh one, and memory."""
     for case in results.cases:
         if case.operation in _OVER_FLOOR and case.tree != "fresh" and case.size >= 10:
             yield from _check_case(results, case)
         if case.operation == "commit" and case.tree == "fresh" and case.size >= 10_000:
             yield from _over(case, "floor", 1.3, case.ratio(OURS, FLOOR), lambda ratio: ratio <= 1.3)
+        if case.operation in {"commit", "process"} and case.tree == "full":
+            yield from _over(case, "HMACs of pprf", 1.3, _pprf_ratio(case), lambda ratio: ratio <= 1.3)
     yield from _check_scaling(results)
+    yield from _check_memory(results)
+
+
+def _pprf_ratio(case: Case) -> float | None:
+    """Return what key schedule `pprf` adds over what its HMACs alone would."""
+    added = [
+        (turn[PUNCTURABLE] - turn[OURS]) / turn[PUNCTURING]
+        for turn in case.rounds
+        if turn.get(PUNCTURING) and PUNCTURABLE in turn and OURS in turn
+    ]
+    return median(added) if added else None
+
+
+def _check_memory(results: Results) -> Iterator[Target]:
+    """What a large group costs to keep: each epoch or fork more, beside its PPRF, and all forks that are kept at once."""
+    found = {(each["contestant"], each["what"], each["size"], each["tree"]): each["bytes"] for each in results.memory}
+    for (contestant, what, size, tree), taken in found.items():
+        if size < _LARGE:
+            continue
+        if contestant == OURS and what in {"epoch", "fork"}:
+            yield _check_bytes(f"memory of one more {what}", size, tree, taken, _MOST_OF_EPOCH)
+        if contestant == PUNCTURABLE and what == "fork":
+            group = found.get((contestant, "group", size, tree))
+            if group is not None:
+                yield _check_bytes(f"memory with {_FORKS} forks", size, tree, group + _FORKS * taken, _MOST_OF_ROOM)
+
+
+def _check_bytes(subject: str, size: int, tree: str, taken: int, most: int) -> Target:
+    return Target(subject, size, tree, f"{most >> 10:,} KiB", 1.0, taken / most, taken < most)
 
 
 def _check_scaling(results: Results) -> Iterator[Target]:
@@ -67,7 +108,8 @@ def _check_scaling(results: Results) -> Iterator[Target]:
             continue
         now, before = case.milliseconds(OURS), half.milliseconds(OURS)
         if now is not None and before is not None:
-            yield Target(case, f"N = {size // 2:,}", 1.25, now / before, now < 1.25 * before)
+            title = OPERATIONS[operation].title
+            yield Target(title, size, "full", f"N = {size // 2:,}", 1.25, now / before, now < 1.25 * before)
 
 
 def _check_case(results: Results, case: Case) -> Iterator[Target]:
@@ -94,4 +136,4 @@ _EXCUSE = {"join": 1.3, "encrypt": 1.3, "decrypt": 1.3}
 
 def _over(case: Case, bound: str, most: float, ratio: float | None, is_met: Callable[[float], bool]) -> Iterator[Target]:
     if ratio is not None:
-        yield Target(case, bound, most, ratio, is_met(ratio))
+        yield Target(OPERATIONS[case.operation].title, case.size, case.tree, bound, most, ratio, is_met(ratio))

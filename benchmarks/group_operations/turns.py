@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from benchmarks.group_operations.catalogue import Operation, Setting
+from benchmarks.group_operations.floor import Counts
 from benchmarks.group_operations.prices import Primitives, cost, median
-from benchmarks.group_operations.results import FLOOR, Case
+from benchmarks.group_operations.results import FLOOR, PUNCTURING, Case
 from benchmarks.group_operations.seats import Seat, Seats
 from benchmarks.group_operations.settings import MOST_IN_BURST
 from benchmarks.group_operations.shape import Shape
@@ -20,8 +21,8 @@ __all__ = ["measure"]
 _FEWEST = 3
 
 
-def measure(operation: Operation, seats: Seats, primitives: Primitives) -> Case:
-    """Let all contestants do an operation again and again."""
+def measure(operation: Operation, seats: Seats, primitives: Primitives, pprf_macs: int = 0) -> Case:
+    """Let all contestants do an operation again and again; `pprf_macs` are the HMACs that key schedule `pprf` adds to it."""
     groups = seats.groups
     case = Case(operation.name, groups.size, groups.tree, lacks=dict(seats.lacks))
     counts = None if operation.floor is None else operation.floor(Shape(groups.size, is_full=groups.tree == "full"))
@@ -37,7 +38,8 @@ def measure(operation: Operation, seats: Seats, primitives: Primitives) -> Case:
                 running.remove(name)
         if turn:
             if counts is not None:
-                turn[FLOOR] = cost(counts, primitives.prices())
+                prices = primitives.prices()
+                turn[FLOOR], turn[PUNCTURING] = cost(counts, prices), cost(Counts(macs=pprf_macs), prices)
             case.rounds.append(turn)
     return case
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.group_operations.results import FLOOR, OURS, Case, Results
+from benchmarks.group_operations.results import FLOOR, OURS, PUNCTURABLE, Case, Results
 from benchmarks.group_operations.targets import check_targets
 
 
@@ -49,4 +49,34 @@ def test_who_is_not_ranked_sets_no_target() -> None:
 def test_twice_the_members_cost_little_more(larger: float, is_met: bool) -> None:
     cases = (case_of("process", 64, dmls=1.0), case_of("process", 128, dmls=larger))
     (target,) = check_targets(results_of(*cases))
-    assert (target.case.size, target.bound, target.is_met) == (128, "N = 64", is_met)
+    assert (target.size, target.bound, target.is_met) == (128, "N = 64", is_met)
+
+
+@pytest.mark.parametrize(("punctured", "is_met"), [(2.2, True), (2.4, False)])
+def test_what_the_pprf_adds_is_held_against_its_hmacs(punctured: float, is_met: bool) -> None:
+    case = case_of("commit", 100, dmls=1.0, pprf=1.0)
+    for turn in case.rounds:
+        turn[PUNCTURABLE] = punctured * 1e6
+    (target,) = check_targets(results_of(case))
+    assert (target.subject, target.is_met) == ("create a commit", is_met)
+
+
+@pytest.mark.parametrize(
+    ("contestant", "what", "taken", "is_met"),
+    [
+        ("dmls", "epoch", 20_479, True),
+        ("dmls", "epoch", 20_480, False),
+        ("dmls", "fork", 20_480, False),
+        ("dmls-pprf", "fork", (64 << 16) - 1, True),
+        ("dmls-pprf", "fork", 64 << 16, False),
+    ],
+)
+def test_the_memory_of_a_large_group_is_judged(contestant: str, what: str, taken: int, is_met: bool) -> None:
+    results = results_of()
+    about = {"contestant": contestant, "tree": "full"}
+    results.memory = [
+        {**about, "size": 1_000, "what": what, "bytes": 1 << 30},
+        {**about, "size": 10_000, "what": "group", "bytes": 0},
+        {**about, "size": 10_000, "what": what, "bytes": taken},
+    ]
+    assert [target.is_met for target in check_targets(results)] == [is_met]
