@@ -22,7 +22,7 @@ from dmls.mls.group.leaf import Client, make_leaf_node
 from dmls.mls.group.policy import GroupPolicy, OpenPolicy, PSKLookup
 from dmls.mls.group.proposals import check_proposal_list, is_path_required, resolve_proposals
 from dmls.mls.group.secrets import collect_psks, derive_child, regular_init, with_init_state
-from dmls.mls.group.state import GroupState, check_signer, own_leaf
+from dmls.mls.group.state import GroupState, check_signer, confirm, own_leaf
 from dmls.mls.group.transition import enter, provisional_context
 from dmls.mls.group.validation import check_group_members, check_leaf_content, check_own_extensions
 from dmls.mls.group.welcome import make_group_info, make_welcome
@@ -203,7 +203,9 @@ def _finish(
     child = derive_child(state, untagged, init, commit_secret, psks, own_leaves, options.limits)
     tag = confirmation_tag(suite, child.state.secrets.confirmation_key, confirmed)
     content = replace(unconfirmed, confirmation_tag=tag)
-    new_state = replace(child.state, public=enter(group, applied, tree, confirmed, tag), closed_by=applied.reinit)
+    new_state = confirm(child.state, tag)
+    if applied.reinit is not None:
+        new_state = replace(new_state, closed_by=applied.reinit)
     parent = with_init_state(state, child.parent_init_state)
     message, parent = frame(parent, content, random, options.padding)
     welcome = group_info = None

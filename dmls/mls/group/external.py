@@ -19,7 +19,7 @@ from dmls.mls.group.follower import PublicGroup, check_followed_group_info, foll
 from dmls.mls.group.judgement import check_joiner
 from dmls.mls.group.leaf import Client, make_unsigned_leaf_node
 from dmls.mls.group.proposals import ResolvedProposal, check_proposal_list
-from dmls.mls.group.state import GroupState, open_epoch
+from dmls.mls.group.state import GroupState, confirm, open_epoch
 from dmls.mls.group.transition import add_joiner, enter, provisional_context
 from dmls.mls.group.validation import check_group_members, check_own_support
 from dmls.mls.group.welcome import choose_tree
@@ -162,7 +162,7 @@ def _commit(
     state = open_epoch(untagged, rule, epoch_secret, frozenset({leaf_index}), limits=options.limits)
     tag = confirmation_tag(suite, state.secrets.confirmation_key, confirmed)
     content = replace(unconfirmed, confirmation_tag=tag)
-    state = replace(state, public=enter(group, applied, staged.tree, confirmed, tag))
+    state = confirm(state, tag)
     message = encode_message(protect_public(suite, content, group.context, None))
     return StagedExternalCommit(content, message, state, leaf_index, dict(staged.private_keys), applied)
 

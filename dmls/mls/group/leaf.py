@@ -6,6 +6,7 @@ What is made here lists what it uses and nothing that goes without saying; what 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -118,7 +119,17 @@ def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafN
         InvalidLeafNodeError: the client lists what every client supports (LN-08) or what it cannot do (KP-10), or leaves out an
             extension of its own leaf (LN-05).
     """
-    listed = client.capabilities
+    if any(find_proposal_type(number) is None for number in _promised_proposals(client.capabilities)):
+        raise InvalidLeafNodeError("the capabilities list a proposal type that nobody registered", rule="KP-10")
+    check_listed(client.leaf_extensions, client.capabilities)
+    return LeafNode(
+        encryption_key, client.signature_key, client.credential, client.capabilities, source, client.leaf_extensions, b""
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _promised_proposals(listed: Capabilities) -> tuple[int, ...]:
+    """Check that a client lists what it can do, and return its types of proposal, which may be registered or not any more."""
     if not DEFAULT_EXTENSION_TYPES.isdisjoint(listed.extensions) or not DEFAULT_PROPOSAL_TYPES.isdisjoint(listed.proposals):
         raise InvalidLeafNodeError("the capabilities list a default type", rule="LN-08")
     promised = without_grease(listed)
@@ -126,10 +137,7 @@ def make_unsigned_leaf_node(client: Client, encryption_key: bytes, source: LeafN
         raise InvalidLeafNodeError("the capabilities list a version or cipher suite that is not implemented", rule="KP-10")
     if not _CREDENTIALS.issuperset(promised.credentials):
         raise InvalidLeafNodeError("the capabilities list a credential type that is not implemented", rule="KP-10")
-    if any(find_proposal_type(number) is None for number in promised.proposals):
-        raise InvalidLeafNodeError("the capabilities list a proposal type that nobody registered", rule="KP-10")
-    check_listed(client.leaf_extensions, listed)
-    return LeafNode(encryption_key, client.signature_key, client.credential, listed, source, client.leaf_extensions, b"")
+    return promised.proposals
 
 
 def make_leaf_node(

@@ -52,6 +52,7 @@ __all__ = [
     "GroupState",
     "check_open",
     "check_signer",
+    "confirm",
     "create_group",
     "export_secret",
     "find_psk",
@@ -133,6 +134,13 @@ def open_epoch(
     )  # ST-06
 
 
+def confirm(state: GroupState, tag: bytes) -> GroupState:
+    """Return the state of an epoch that one made oneself, with its confirmation tag (RFC 9420, Section 8.2)."""
+    public = state.public
+    interim = interim_transcript_hash(public.suite, public.context.confirmed_transcript_hash, tag)
+    return replace(state, public=PublicGroup(public.suite, public.context, public.tree, interim, tag, public.proposals))
+
+
 def remember_resumption_psk(psks: Map[int, Secret], epoch: int, psk: Secret, limits: Limits) -> Map[int, Secret]:
     """Keep an epoch's resumption PSK, and drop the oldest beyond the limit (KS-13)."""
     psks = psks.set(epoch, psk)
@@ -189,9 +197,7 @@ def create_group(
     epoch_secret = Secret(draw(random, suite.hash_size))
     state = open_epoch(public, rule, epoch_secret, frozenset({LeafIndex(0)}), limits=limits)
     tag = confirmation_tag(suite, state.secrets.confirmation_key, b"")
-    interim = interim_transcript_hash(suite, b"", tag)  # GC-02
-    confirmed = replace(public, interim_transcript_hash=interim, confirmation_tag=tag)
-    return CreatedGroup(replace(state, public=confirmed), {pair.public_key: pair.private_key})
+    return CreatedGroup(confirm(state, tag), {pair.public_key: pair.private_key})  # GC-02
 
 
 def own_leaf(state: GroupState, leaf_index: LeafIndex) -> LeafNode:
