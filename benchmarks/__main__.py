@@ -5,6 +5,7 @@
     python -m benchmarks --json OUT --plot DIR          keep the figures, draw them
     python -m benchmarks show OUT [--markdown]          print kept figures
     python -m benchmarks compare A B                    what got slower from run A to run B
+    python -m benchmarks profile process --size 100     where the time of an operation goes
 
 `python -m benchmarks.room_steps`, `.head_rule` and `.keyframe_traffic` measure what is above the groups.
 """
@@ -12,6 +13,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +23,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from benchmarks.group_operations.catalogue import OPERATIONS
 from benchmarks.group_operations.comparison import compare
-from benchmarks.group_operations.report import make_sheets, print_sheets, to_markdown
+from benchmarks.group_operations.groups import Groups
+from benchmarks.group_operations.profiling import take_profile, to_sheets
+from benchmarks.group_operations.report import Sheet, make_sheets, print_sheets, to_markdown
 from benchmarks.group_operations.results import Results, read_results
 from benchmarks.group_operations.roster import PEERS
 from benchmarks.group_operations.runner import run, total_weight
 from benchmarks.group_operations.settings import TREES, Settings
+from dmls.mls.crypto.suites import cipher_suite
 
 _DEFAULTS = Settings()
 
@@ -105,7 +110,11 @@ def _show(results: Results, *, is_markdown: bool) -> None:
     if is_markdown:
         sys.stdout.write(to_markdown(sheets))
     else:
-        print_sheets(sheets, Console(width=None if sys.stdout.isatty() else 200, highlight=False))
+        _print(sheets)
+
+
+def _print(sheets: Sequence[Sheet]) -> None:
+    print_sheets(sheets, Console(width=None if sys.stdout.isatty() else 200, highlight=False))
 
 
 def _read(path: Path) -> Results:
@@ -145,10 +154,29 @@ def _compare_files(arguments: Sequence[str]) -> None:
         sys.exit("the two runs have nothing in common")
 
 
+def _profile(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks profile", description="Look at an operation of dmls by a timer: where does its time go?"
+    )
+    parser.add_argument("operation", choices=tuple(OPERATIONS))
+    parser.add_argument("--size", type=int, default=100, help="members (100)")
+    parser.add_argument("--tree", choices=TREES, default="full", help="of the group, where there is one (full)")
+    parser.add_argument("--suite", type=int, default=_DEFAULTS.suite, help="cipher suite")
+    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="of all keys")
+    parser.add_argument("--seconds", type=float, default=10.0, help="to do it for (10)")
+    chosen = parser.parse_args(arguments)
+    operation = OPERATIONS[chosen.operation]
+    tree = chosen.tree if operation.needs_group else ""
+    groups = Groups(cipher_suite(chosen.suite), chosen.size, tree, random.Random(chosen.seed).randbytes)
+    with Console(stderr=True).status("looking"):
+        profile = take_profile(operation, groups, chosen.seconds)
+    _print(list(to_sheets(profile)))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run, show or compare."""
+    """Run, show, compare or profile."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"show": _show_file, "compare": _compare_files}
+    commands = {"show": _show_file, "compare": _compare_files, "profile": _profile}
     if given and given[0] in commands:
         commands[given[0]](given[1:])
     else:

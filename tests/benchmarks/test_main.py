@@ -39,6 +39,15 @@ def test_a_run_measures_everything_and_can_be_shown_and_compared(tmp_path: Path,
     assert "1.00 x  commit N=3 full" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("operation", ["commit", "create"])
+def test_a_profile_tells_libraries_from_the_rest(operation: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["profile", operation, "--size", "3", "--seconds", "0.5"])
+    table = capsys.readouterr().out
+    assert OPERATIONS[operation].title in table
+    assert "X25519, Ed25519 (PyNaCl)" in table
+    assert "dmls.mls." in table
+
+
 def test_what_got_slower_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = tmp_path / "before.json", tmp_path / "after.json"
     main([*ARGUMENTS, "--ops", "commit,save", "--trees", "full", "--json", str(before)])

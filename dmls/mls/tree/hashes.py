@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dmls.mls.codec import encode, encode_opaque, opaque, optional, struct, uint32
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.messages.leaf_node import LeafNode
-from dmls.mls.tree.math import first_leaf, leaf_to_node, left, level, right
+from dmls.mls.tree.math import leaf_to_node, leaves_below, left, level, right
 from dmls.mls.tree.nodes import Blank, Leaf, Node, Parent, ParentNode, between
 
 __all__ = ["LEAF", "PARENT", "LeafNodeHashInput", "ParentNodeHashInput", "original_tree_hash", "tree_hash", "tree_hash_input"]
@@ -61,8 +61,7 @@ def _blank_tree_hash(suite: CipherSuite, index: int) -> bytes:
     """Return the tree hash of a subtree of blank nodes, which is the same in all groups of a suite."""
     if level(index) > _FORGOTTEN_LEVELS:
         return _high_blank_tree_hash(suite, index)
-    first = first_leaf(index)
-    digests = [suite.hash(_leaf_input(leaf_to_node(leaf), None)) for leaf in range(first, first + (1 << level(index)))]
+    digests = [suite.hash(_leaf_input(leaf_to_node(leaf), None)) for leaf in range(*leaves_below(index))]
     while len(digests) > 1:
         digests = [suite.hash(_parent_input(None, *pair)) for pair in zip(digests[::2], digests[1::2], strict=True)]
     return digests[0]

@@ -23,6 +23,7 @@ __all__ = [
     "covers",
     "first_leaf",
     "leaf_to_node",
+    "leaves_below",
     "left",
     "level",
     "parent",
@@ -49,6 +50,13 @@ def first_leaf(node: int) -> LeafIndex:
     """Return the leftmost leaf below a node, or the leaf itself."""
     height = level(node)
     return LeafIndex(node >> (height + 1) << height)
+
+
+def leaves_below(node: int) -> tuple[int, int]:
+    """Return the first leaf below a node, or the leaf itself, and the one after the last."""
+    width = ~node & (node + 1)
+    first = (node + 1 - width) >> 1
+    return first, first + width
 
 
 def covers(node: int, leaf: int) -> bool:

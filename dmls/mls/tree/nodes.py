@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from dmls.ids import LeafIndex, NodeIndex
 from dmls.mls.codec import bounded, opaque, struct, uint32
 from dmls.mls.messages.leaf_node import LeafNode
-from dmls.mls.tree.math import covers, first_leaf, leaf_to_node, left, level, right
+from dmls.mls.tree.math import leaf_to_node, leaves_below, left, right
 from dmls.mls.tree.support import NO_MEMBERS, Support, combine, leaf_support
 
 __all__ = [
@@ -190,11 +190,10 @@ def blank_leaves(root: Node) -> Iterator[LeafIndex]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        size = 1 << level(node.index)
+        first, end = leaves_below(node.index)
         if isinstance(node, Blank):
-            start = first_leaf(node.index)
-            yield from map(LeafIndex, range(start, start + size))
-        elif isinstance(node, Parent) and node.members < size:
+            yield from map(LeafIndex, range(first, end))
+        elif isinstance(node, Parent) and node.members < end - first:
             waiting += (node.right, node.left)
 
 
@@ -215,11 +214,13 @@ def resolution(node: Node) -> Iterator[NodeIndex]:
 
 def between(leaves: Sequence[int], node: Node) -> Sequence[int]:
     """Return those of the ascending `leaves` that are below a node."""
-    if leaves and not (covers(node.index, leaves[0]) and covers(node.index, leaves[-1])):
-        start = first_leaf(node.index)
-        at = bisect_left(leaves, start)
-        return leaves[at : bisect_left(leaves, start + (1 << level(node.index)), lo=at)]
-    return leaves
+    if not leaves:
+        return leaves
+    first, end = leaves_below(node.index)
+    if first <= leaves[0] and leaves[-1] < end:
+        return leaves
+    at = bisect_left(leaves, first)
+    return leaves[at : bisect_left(leaves, end, lo=at)]
 
 
 def members_support(node: Node) -> Support:

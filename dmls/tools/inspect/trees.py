@@ -7,7 +7,7 @@ from typing import Final
 
 from dmls.mls.messages.credential import BasicCredential
 from dmls.mls.messages.leaf_node import LeafNode
-from dmls.mls.tree.math import first_leaf, level
+from dmls.mls.tree.math import leaves_below
 from dmls.mls.tree.nodes import Leaf, Node, Parent, in_order
 from dmls.mls.tree.ratchet_tree import RatchetTree
 from dmls.tools.inspect.values import Drawing, Octets, Record, Text, Value
@@ -81,8 +81,8 @@ def _caption(node: Node) -> str:
             return f"node {node.index}: blank"
         unmerged = f", unmerged leaves {', '.join(map(str, node.node.unmerged_leaves))}" if node.node.unmerged_leaves else ""
         return f"node {node.index}: key {_short(node.node.encryption_key)}{unmerged}"
-    start, size = first_leaf(node.index), 1 << level(node.index)
-    return f"leaf {start}: blank" if size == 1 else f"node {node.index}: leaves {start} to {start + size - 1} are blank"
+    first, end = leaves_below(node.index)
+    return f"leaf {first}: blank" if end - first == 1 else f"node {node.index}: leaves {first} to {end - 1} are blank"
 
 
 def _short(key: bytes) -> str:

@@ -57,6 +57,7 @@ def test_an_ancestor_covers_its_leaf_and_is_reached_by_parents(leaf: int, height
         assert math.level(node) == step
         assert math.covers(node, leaf)
         assert math.first_leaf(node) == leaf >> step << step
+        assert math.leaves_below(node) == (math.first_leaf(node), math.first_leaf(node) + (1 << step))
         node = math.parent(node, 2**31)
 
 
