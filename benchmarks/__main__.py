@@ -3,7 +3,7 @@
     python -m benchmarks                                group operations: dmls, its peers and the floor
     python -m benchmarks --sizes 2,10,100 --peers none  without the peers
     python -m benchmarks --json OUT --plot DIR          keep the figures, draw them
-    python -m benchmarks show OUT [--markdown]          print kept figures
+    python -m benchmarks show OUT [--markdown]          print kept figures; --plot DIR draws them
     python -m benchmarks compare A B                    what got slower from run A to run B
     python -m benchmarks profile process --size 100     where the time of an operation goes
 
@@ -30,6 +30,7 @@ from benchmarks.group_operations.results import Results, read_results
 from benchmarks.group_operations.roster import PEERS
 from benchmarks.group_operations.runner import run, total_weight
 from benchmarks.group_operations.settings import TREES, Settings
+from benchmarks.group_operations.stage import MOST_ADDED
 from dmls.mls.crypto.suites import cipher_suite
 
 _DEFAULTS = Settings()
@@ -90,6 +91,8 @@ def _run(chosen: argparse.Namespace) -> None:
         chosen.seconds,
         limit=chosen.limit,
     )
+    if "fresh" in settings.trees and settings.sizes[-1] > MOST_ADDED + 1:
+        sys.exit(f"one commit adds {MOST_ADDED:,} members at most, so that larger groups have no fresh trees\nhint: --trees full")
     errors = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
@@ -98,11 +101,15 @@ def _run(chosen: argparse.Namespace) -> None:
     if chosen.json is not None:
         results.write(chosen.json)
     _show(results, is_markdown=False)
-    if chosen.plot is not None:
+    _draw(results, chosen.plot)
+
+
+def _draw(results: Results, folder: Path | None) -> None:
+    if folder is not None:
         from benchmarks.group_operations.plots import draw  # needs matplotlib, which the tables do not
 
-        for path in draw(results, chosen.plot):
-            errors.print(f"drew {path}")
+        for path in draw(results, folder):
+            print(f"drew {path}", file=sys.stderr)
 
 
 def _show(results: Results, *, is_markdown: bool) -> None:
@@ -128,8 +135,11 @@ def _show_file(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks show", description="Print figures that a run kept.")
     parser.add_argument("file", type=Path, help="what --json wrote")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures, too")
     chosen = parser.parse_args(arguments)
-    _show(_read(chosen.file), is_markdown=chosen.markdown)
+    results = _read(chosen.file)
+    _show(results, is_markdown=chosen.markdown)
+    _draw(results, chosen.plot)
 
 
 def _compare_files(arguments: Sequence[str]) -> None:

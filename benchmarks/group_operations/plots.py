@@ -25,6 +25,7 @@ def draw(results: Results, folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     # The same figures give the same file.
     mpl.rcParams["svg.hashsalt"] = "dmls"
+    mpl.rcParams["svg.fonttype"] = "none"
     for tree in dict.fromkeys(case.tree for case in results.cases):
         operations = list(dict.fromkeys(case.operation for case in results.cases if case.tree == tree and case.rounds))
         if not operations:
@@ -54,6 +55,7 @@ def _draw_operation(axes: Axes, results: Results, operation: str, cases: list[Ca
             (drawn[name],) = axes.plot(*zip(*points, strict=True), **{**defaults, **style})
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.set_title(OPERATIONS[operation].title, fontsize=10)
     axes.set_xlabel("members", fontsize=8)
     axes.set_ylabel("ms", fontsize=8)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks.group_operations.catalogue import OPERATIONS
 from benchmarks.group_operations.results import FLOOR, OURS, PUNCTURABLE, Case, Results
-from benchmarks.group_operations.targets import check_targets
+from benchmarks.group_operations.targets import BOUNDED, check_targets
 
 __all__ = ["Sheet", "make_sheets", "print_sheets", "to_markdown"]
 
@@ -28,7 +28,10 @@ class Sheet:
 
 
 def make_sheets(results: Results) -> Iterator[Sheet]:
-    """Make a table of each group, then of bytes, memory and who lacks what."""
+    """Make a table over all sizes and one of each group, then of bytes, memory and who lacks what."""
+    summary = _summary(results)
+    if summary.rows:
+        yield summary
     for size, tree in dict.fromkeys((case.size, case.tree) for case in results.cases):
         yield _times(results, size, tree)
     targets = _targets(results)
@@ -72,6 +75,27 @@ def to_markdown(sheets: Sequence[Sheet]) -> str:
 def _is_numeric(sheet: Sheet, column: int) -> bool:
     cells = [row[column] for row in sheet.rows if row[column]]
     return all(cell[0].isdigit() or cell == "-" for cell in cells)
+
+
+def _summary(results: Results) -> Sheet:
+    """What the targets are about, over all sizes."""
+    cases = {(case.operation, case.size): case for case in results.cases if case.tree != "fresh"}
+    sizes = list(dict.fromkeys(size for operation, size in cases if operation in BOUNDED))
+    rows = [
+        (OPERATIONS[operation].title, *(_cell(results, cases.get((operation, size))) for size in sizes))
+        for operation in BOUNDED
+        if any((operation, size) in cases for size in sizes)
+    ]
+    headings = ("operation", *(f"N = {size:,}" for size in sizes))
+    return Sheet("Full trees: milliseconds; times the floor; times the best ranked peer", headings, tuple(rows))
+
+
+def _cell(results: Results, case: Case | None) -> str:
+    if case is None:
+        return "-"
+    best = results.best_peer(case)
+    over_best = f"; {_number(case.ratio(OURS, best))} {best}" if best else ""
+    return f"{_number(case.milliseconds(OURS))}; {_number(case.ratio(OURS, FLOOR))}{over_best}"
 
 
 def _times(results: Results, size: int, tree: str) -> Sheet:

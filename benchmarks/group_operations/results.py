@@ -91,7 +91,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write JSON."""
-        path.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=1) + "\n")
+        path.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, separators=(",", ":")) + "\n")
 
 
 def read_results(path: Path) -> Results:

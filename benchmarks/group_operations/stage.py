@@ -8,7 +8,7 @@ then takes its seat in a fork of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.group_operations.floor import SEAT
@@ -18,7 +18,7 @@ from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.secret import Secret
 from dmls.mls.crypto.suites import CipherSuite
 from dmls.mls.group.application import encrypt
-from dmls.mls.group.commit import CommitOptions, create_commit
+from dmls.mls.group.commit import CommitOptions, StagedCommit, create_commit
 from dmls.mls.group.leaf import Client, create_key_package
 from dmls.mls.group.process import open_message, process_handshake
 from dmls.mls.group.state import GroupState, create_group
@@ -32,7 +32,10 @@ from dmls.mls.messages.registry import WireFormat
 from dmls.mls.messages.welcome import Welcome
 from dmls.mls.schedule.key_schedule import RFC9420_RULE, InitSecretRule
 
-__all__ = ["Stage", "make_client", "make_lifetime", "make_stage", "read_key_package"]
+__all__ = ["MOST_ADDED", "Stage", "add_members", "make_client", "make_lifetime", "make_stage", "read_key_package"]
+
+MOST_ADDED = 10_000
+"""Members whom one commit adds; receivers take 16,384 proposals."""
 
 _FOUNDER = LeafIndex(0)
 _SEAT = LeafIndex(SEAT)
@@ -195,10 +198,22 @@ def make_stage(
         keys[bundle.key_package.leaf_node.encryption_key] = bundle.encryption_private_key
         additions.append(Add(bundle.key_package))
     options = CommitOptions(force_path=rule is not RFC9420_RULE)
-    staged = create_commit(created.state, clients[_FOUNDER], _FOUNDER, additions, random, options)
+    if key_package is not None and len(additions) > MOST_ADDED:
+        raise ValueError(f"a contestant joins a fresh tree with its only commit, which adds {MOST_ADDED:,} members at most")
+    staged = add_members(created.state, clients[_FOUNDER], additions, random, options)
     state = replace(staged.state, own_leaves=frozenset(clients))
     stage = Stage("fresh", state, clients, {**keys, **staged.private_keys}, lifetime, random, handshake)
     return stage, encode_message(_present(staged.welcome))
+
+
+def add_members(
+    state: GroupState, founder: Client, additions: Sequence[Add], random: Random, options: CommitOptions
+) -> StagedCommit:
+    """Let the founder add members, `MOST_ADDED` in a commit; return the last one."""
+    batches = [additions[first : first + MOST_ADDED] for first in range(0, len(additions), MOST_ADDED)]
+    for batch in batches[:-1]:
+        state = create_commit(state, founder, _FOUNDER, batch, random, options).state
+    return create_commit(state, founder, _FOUNDER, batches[-1], random, options)
 
 
 def _bit_reversed(size: int) -> Iterator[LeafIndex]:

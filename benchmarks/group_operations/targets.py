@@ -9,7 +9,7 @@ from benchmarks.group_operations.catalogue import OPERATIONS
 from benchmarks.group_operations.prices import median
 from benchmarks.group_operations.results import FLOOR, OURS, PUNCTURABLE, PUNCTURING, Case, Results
 
-__all__ = ["Target", "check_targets"]
+__all__ = ["BOUNDED", "Target", "check_targets"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ _OVER_FLOOR = {
     "encrypt": 1.5,
     "decrypt": 1.5,
 }
+BOUNDED = tuple(_OVER_FLOOR)
+"""Operations that have a target at every size."""
 
 
 def _over_best(operation: str, size: int) -> float:

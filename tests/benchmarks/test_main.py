@@ -75,6 +75,36 @@ def test_what_cannot_be_measured_is_refused(arguments: list[str], hint: str, cap
     assert hint in capsys.readouterr().err
 
 
+def test_who_is_too_many_for_one_commit_has_no_fresh_tree() -> None:
+    with pytest.raises(SystemExit, match="hint: --trees full"):
+        main(["--sizes", "10002"])
+
+
+def test_a_group_of_several_commits_is_measured_like_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("benchmarks.group_operations.stage.MOST_ADDED", 2)
+    main(
+        [
+            "--sizes",
+            "6",
+            "--peers",
+            "none",
+            "--rounds",
+            "1",
+            "--trees",
+            "full",
+            "--ops",
+            "add-all,commit,join",
+            "--json",
+            str(tmp_path / "kept"),
+        ]
+    )
+    assert [(case.operation, bool(case.times(OURS))) for case in read_results(tmp_path / "kept").cases] == [
+        ("add-all", True),
+        ("commit", True),
+        ("join", True),
+    ]
+
+
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text("{}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.group_operations.contestants.allocation import memory_of
 from benchmarks.group_operations.contestants.contestant import Contestant, Run, Runs, keeping
-from benchmarks.group_operations.stage import make_client, make_lifetime, read_key_package
+from benchmarks.group_operations.stage import add_members, make_client, make_lifetime, read_key_package
 from dmls.forks.pprf import PPRF_RULE
 from dmls.ids import LeafIndex
 from dmls.mls.codec import decode
@@ -133,7 +133,7 @@ class DMLSContestant(Contestant):
 
             def run() -> int:
                 additions = [Add(read_key_package(data)) for data in packages]
-                staged = create_commit(created.state, client, LeafIndex(0), additions, self._random, self._options)
+                staged = add_members(created.state, client, additions, self._random, self._options)
                 return len(staged.message) + self._welcome_bytes(staged)
 
             return run
