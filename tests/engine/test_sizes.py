@@ -82,6 +82,13 @@ def test_keyframes_cost_no_more_than_the_commits_between_them() -> None:
 
 def test_a_member_who_forks_hundreds_of_times_stops_nobody_from_committing(seed: int) -> None:
     """Each side head that a commit resolves takes room in its event, and the longest event ids take most."""
+    # One of the forks may win by its hash; then nothing is resolved before others vote.
+    resolved = [_fork_hundreds_of_times(seed + number) for number in range(3)]
+    assert any(resolved)
+
+
+def _fork_hundreds_of_times(seed: int) -> bool:
+    """Tell whether the commit that comes after the forks has become the head, and resolves them."""
     hall = Hall(seed, "one", "two", "three")
     mallory, alice, bob = (hall.add_device(user) for user in ("@mallory:one", "@alice:two", "@bob:three"))
     hall.join(mallory.user_id, alice.user_id, bob.user_id)
@@ -97,4 +104,6 @@ def test_a_member_who_forks_hundreds_of_times_stops_nobody_from_committing(seed:
     hall.set_membership(bob.user_id, Membership.LEAVE)
     assert hall.encrypt(alice, "bob is gone").outcome == "ok"
     assert two.members() == {mallory.user_id, alice.user_id}
-    assert not two.state.tally.side_heads(two.state.head or parent)
+    side_heads = two.state.tally.side_heads(two.state.head or parent)
+    assert two.state.stand != two.state.head or not side_heads
+    return not side_heads
