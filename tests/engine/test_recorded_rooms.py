@@ -123,9 +123,7 @@ def _members(world: World) -> frozenset[Device]:
 def test_every_message_of_figure_1_is_sent_and_read(folder: Path, seed: int) -> None:
     world = _play(folder, seed)
     assert len(world.messages) == 15
-    # Who is on its way into another branch is told to try again, which nobody does in a recording: it is at most one of them.
-    refused = [message.outcome for message in world.messages.values() if message.outcome != "ok"]
-    assert refused in ([], ["no_secrets"])
+    assert {message.outcome for message in world.messages.values()} == {"ok"}
     assert not any(party.engine.state.parked for party in world.parties)
 
 
@@ -133,9 +131,6 @@ def test_every_message_of_figure_1_is_sent_and_read(folder: Path, seed: int) -> 
 def test_an_engine_rebuilt_from_its_records_after_every_step_does_the_same(folder: Path, seed: int) -> None:
     straight, rebuilt = _play(folder, seed), _play(folder, seed, reload_every=1)
     # A restart skips to the next block of vote_seq, so bytes, and with them hashes and ranks, differ; what is read does not.
-    one, other = _readers(rebuilt), _readers(straight)
-    sent = [body for body in one if one[body] and other[body]]
-    assert [one[body] for body in sent] == [other[body] for body in sent]
-    assert len(sent) >= 13
+    assert _readers(rebuilt) == _readers(straight)
     _check_members(rebuilt)
     _check_readers(rebuilt)

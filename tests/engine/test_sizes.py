@@ -82,7 +82,7 @@ def test_keyframes_cost_no_more_than_the_commits_between_them() -> None:
 
 def test_a_member_who_forks_hundreds_of_times_stops_nobody_from_committing(seed: int) -> None:
     """Each side head that a commit resolves takes room in its event, and the longest event ids take most."""
-    # One of the forks may win by its hash; then nothing is resolved before others vote.
+    # Two users, two votes: where the hash decides for one of the forks, the commit is not the head, and nothing is resolved.
     resolved = [_fork_hundreds_of_times(seed + number) for number in range(3)]
     assert any(resolved)
 

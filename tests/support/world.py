@@ -132,6 +132,8 @@ class World:
         self.blobs: dict[bytes, bytes] = {}
         self.messages: dict[EventId, SentMessage] = {}
         self.plaintexts: dict[EventId, RoomEvent] = {}
+        self.awaited: dict[EventId, list[tuple[str, EventLine]]] = {}
+        """Messages that a server was to get and that are not sent yet."""
         self.sent: set[tuple[str, bytes]] = set()
         self.steps = 0
         self.reload_every = reload_every
@@ -466,11 +468,20 @@ class World:
     def _play_message(self, server: str, line: EventLine) -> None:
         sender = line.event.sender
         if self._local(sender) != server:
-            event = self.plaintexts.get(line.event_id)
-            if event is not None:
-                self.soft_failed += line.soft_failed
-                self.deliver(server, replace(event, soft_failed=line.soft_failed))
+            if line.event_id in self.plaintexts:
+                self._deliver_message(server, line)
+            else:
+                self.awaited.setdefault(line.event_id, []).append((server, line))
             return
+        self._send_message(server, line)
+
+    def _deliver_message(self, server: str, line: EventLine) -> None:
+        self.soft_failed += line.soft_failed
+        self.deliver(server, replace(self.plaintexts[line.event_id], soft_failed=line.soft_failed))
+
+    def _send_message(self, server: str, line: EventLine) -> None:
+        """Send as the sender's client does, which tries again when it is told to."""
+        sender = line.event.sender
         device_id = line.device_id or next(iter(self.devices[sender]))
         party = self.owner(sender, device_id)
         assert party is not None, f"nobody holds {sender} {device_id}"
@@ -480,6 +491,8 @@ class World:
         assert result is not None
         message = SentMessage(line.event_id, sender, device_id, str(line.event.content["body"]), result.outcome)
         self.messages[line.event_id] = message
+        if result.retry_at_ms:
+            self.at(result.retry_at_ms, lambda: self._send_message(server, line))
         if result.outcome != EncryptOutcome.OK:
             return
         self._until(self.now)
@@ -501,6 +514,8 @@ class World:
         )
         self.plaintexts[line.event_id] = event
         self.deliver(server, event)
+        for elsewhere, waiting in self.awaited.pop(line.event_id, []):
+            self._deliver_message(elsewhere, waiting)
 
     # Looking
 
