@@ -58,8 +58,7 @@ class FieldEncoding:
         coordinate = self._read(public_key)
         if coordinate >= self.prime:
             raise CryptoError("public key is not canonical", rule="CRY-06")
-        if coordinate in self.small_order:
-            raise CryptoError("public key is of small order", rule="CRY-08")
+        self._refuse_small_order(coordinate)
         return coordinate
 
     def check_exchange(self, public_key: bytes) -> None:
@@ -68,15 +67,17 @@ class FieldEncoding:
         Raises:
             CryptoError: another length, or a point with which the shared secret is the same for all private keys.
         """
-        coordinate = self._read(public_key) & (1 << self.prime.bit_length()) - 1
-        if coordinate % self.prime in self.small_order:
-            raise CryptoError("public key is of small order", rule="CRY-08")
+        self._refuse_small_order(self._read(public_key) & (1 << self.prime.bit_length()) - 1)
 
     def _read(self, public_key: bytes) -> int:
         if len(public_key) != self.size:
             raise CryptoError("public key has a wrong length", rule="CRY-06")
         coordinate = int.from_bytes(public_key, "little")
         return coordinate if self.sign_bit is None else coordinate & ~(1 << self.sign_bit)
+
+    def _refuse_small_order(self, coordinate: int) -> None:
+        if coordinate % self.prime in self.small_order:
+            raise CryptoError("public key is of small order", rule="CRY-08")
 
 
 CURVE25519: Final = FieldEncoding(
