@@ -16,6 +16,7 @@ import argparse
 import random
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -97,7 +98,13 @@ def _run(chosen: argparse.Namespace) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("choosing primitives", total=total_weight(settings))
-        results = run(settings, lambda done, text: progress.update(task, advance=done, description=text))
+
+        def advance(done: float, text: str) -> None:
+            progress.update(task, advance=done, description=text)
+            if progress.disable and not done:
+                print(f"{datetime.now().astimezone():%H:%M:%S} {text}", file=sys.stderr)
+
+        results = run(settings, advance)
     if chosen.json is not None:
         results.write(chosen.json)
     _show(results, is_markdown=False)

@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.group_operations.contestants.dmls import KEY_SCHEDULES
-from benchmarks.group_operations.results import PUNCTURABLE
+from benchmarks.group_operations.contestants.dmls import KEY_SCHEDULES, DMLSContestant
+from benchmarks.group_operations.results import OURS, PUNCTURABLE
 from benchmarks.group_operations.stage import Stage, make_stage
 from dmls.mls.crypto.randomness import Random
 from dmls.mls.crypto.suites import CipherSuite
-from tests.interop.peers.peer import Peer
+from tests.interop.peers.peer import LocalPeer, Peer
 
 __all__ = ["Groups"]
+
+
+def _key_schedule(name: str) -> str:
+    return "pprf" if name == PUNCTURABLE else "rfc9420"
 
 
 @dataclass
@@ -38,7 +42,7 @@ class Groups:
         """
         if not self.tree:
             return make_stage(self.suite, 2, self.random, int(time.time()))[0]
-        schedule, way, handshake = "pprf" if peer.name == PUNCTURABLE else "rfc9420", hello["seat"], hello["handshake"]
+        schedule, way, handshake = _key_schedule(peer.name), hello["seat"], hello["handshake"]
         if way == "build":
             peer.call("build", tree=self.tree, size=self.size)
             return self._base(schedule, handshake)
@@ -53,6 +57,12 @@ class Groups:
         stage, welcome = self._base(schedule, handshake).seat(key_package)
         peer.call("join", welcome=welcome.hex())
         return stage.process(bytes.fromhex(peer.call("update")["commit"])) if way == "update" else stage
+
+    def seat_ours(self, suite: CipherSuite, name: str = OURS) -> tuple[LocalPeer, DMLSContestant, Stage]:
+        """Let one of the contestants that are dmls take a seat in this process; `suite` may be one that counts."""
+        contestant = DMLSContestant(suite, KEY_SCHEDULES[_key_schedule(name)], self.random, int(time.time()))
+        peer = LocalPeer(name, contestant)
+        return peer, contestant, self.seat(peer, contestant.do_hello())
 
     def _base(self, schedule: str, handshake: str) -> Stage:
         if (schedule, handshake) not in self._bases:

@@ -15,12 +15,9 @@ from pathlib import PurePath
 from types import CodeType, FrameType
 
 from benchmarks.group_operations.catalogue import Operation, Setting
-from benchmarks.group_operations.contestants.dmls import KEY_SCHEDULES, DMLSContestant
 from benchmarks.group_operations.groups import Groups
 from benchmarks.group_operations.prices import median
 from benchmarks.group_operations.report import Sheet
-from benchmarks.group_operations.results import OURS
-from tests.interop.peers.peer import LocalPeer
 
 __all__ = ["Profile", "take_profile", "to_sheets"]
 
@@ -55,9 +52,7 @@ class Profile:
 
 def take_profile(operation: Operation, groups: Groups, seconds: float) -> Profile:
     """Let dmls do an operation for so many seconds."""
-    contestant = DMLSContestant(groups.suite, KEY_SCHEDULES["rfc9420"], groups.random, int(time.time()))
-    peer = LocalPeer(OURS, contestant)
-    stage = groups.seat(peer, contestant.do_hello())
+    peer, contestant, stage = groups.seat_ours(groups.suite)
     contestant.do_prepare(operation.name, **operation.material(Setting(stage, groups.size, peer.call, 1, 1)))
     looks: Counter[CodeType] = Counter()
     elapsed: list[float] = []

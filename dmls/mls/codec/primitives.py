@@ -135,9 +135,8 @@ INTEGERS: Final = {width: _integer(width) for width in (1, 2, 4, 8)}
 """Codecs of big-endian integers, by their number of octets."""
 
 
-def _check_count(count: int, most: int) -> None:
-    if count > most:
-        raise LengthError(f"vector has more than {most} elements", rule="ENC-17")
+def _too_many(most: int) -> LengthError:
+    return LengthError(f"vector has more than {most} elements", rule="ENC-17")
 
 
 def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encoder, Decoder]:
@@ -147,7 +146,8 @@ def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encod
         if not values:
             out.append(b"\x00")
             return
-        _check_count(len(values), most)
+        if len(values) > most:
+            raise _too_many(most)
         parts: list[bytes] = []
         for value in values:
             encode_one(value, parts)
@@ -166,7 +166,7 @@ def elements(encode_one: Encoder, decode_one: Decoder, most: int) -> tuple[Encod
                 value, pos = decode_one(data, pos, after)
                 values.append(value)
                 if len(values) > most:
-                    _check_count(len(values), most)
+                    raise _too_many(most)
         except TruncatedError as error:
             raise LengthError("vector ends within an element", rule="ENC-07") from error
         return tuple(values), after
@@ -188,7 +188,8 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
         if not values:
             out.append(b"\x00")
             return
-        _check_count(len(values), most)
+        if len(values) > most:
+            raise _too_many(most)
         out.append(encode_length(width * len(values)))
         try:
             out.append(packing(len(values)).pack(*values))
@@ -203,7 +204,7 @@ def integers(width: int, most: int) -> tuple[Encoder, Decoder]:
         if rest:
             raise LengthError("vector ends within an element", rule="ENC-07")
         if count > most:
-            _check_count(count, most)
+            raise _too_many(most)
         return packing(count).unpack_from(data, pos), pos + length
 
     return encode_vector, decode_vector

@@ -121,11 +121,10 @@ class Kdf:
         """
         if not 0 <= generation <= 0xFFFFFFFF:
             raise UsageError(f"generation {generation} does not fit 32 bits")
-        if 0 <= length <= self.hash_size:
-            info = kdf_label_prefix(label, length) + b"\x04" + generation.to_bytes(4, "big") + b"\x01"  # ST-03
-            return self._mac(secret, info, self.hash_name)[:length]
-        self._check_length(length)
-        return self.expand(secret, kdf_label_prefix(label, length) + b"\x04" + generation.to_bytes(4, "big"), length)
+        if not 0 <= length <= self.hash_size:
+            self._check_length(length)
+        info = kdf_label_prefix(label, length) + b"\x04" + generation.to_bytes(4, "big")  # ST-03
+        return self.expand(secret, info, length)
 
     def ref_hash(self, label: str | bytes, value: bytes) -> bytes:
         """RefHash (RFC 9420, Section 5.2): hash_size bytes. The label goes in as it is, without "MLS 1.0 " (rule CRY-03)."""

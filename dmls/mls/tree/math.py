@@ -14,14 +14,13 @@ about the width of the tree it is in; only the root depends on that.
 from __future__ import annotations
 
 from dmls.errors import UsageError
-from dmls.ids import LeafIndex, NodeIndex
+from dmls.ids import NodeIndex
 
 __all__ = [
     "MAX_LEVEL",
     "ancestor",
     "common_ancestor",
     "covers",
-    "first_leaf",
     "leaf_to_node",
     "leaves_below",
     "left",
@@ -44,12 +43,6 @@ def level(node: int) -> int:
 def leaf_to_node(leaf: int) -> NodeIndex:
     """Return the node index of a leaf."""
     return NodeIndex(leaf << 1)
-
-
-def first_leaf(node: int) -> LeafIndex:
-    """Return the leftmost leaf below a node, or the leaf itself."""
-    height = level(node)
-    return LeafIndex(node >> (height + 1) << height)
 
 
 def leaves_below(node: int) -> tuple[int, int]:

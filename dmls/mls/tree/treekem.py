@@ -19,7 +19,7 @@ from dmls.mls.messages.commit import HPKECiphertext, UpdatePath, UpdatePathNode
 from dmls.mls.messages.leaf_node import CommitSource, LeafNode
 from dmls.mls.messages.registry import EncryptionLabel
 from dmls.mls.tree.leaves import check_key
-from dmls.mls.tree.math import common_ancestor, covers, first_leaf, leaf_to_node
+from dmls.mls.tree.math import common_ancestor, covers, leaf_to_node, leaves_below
 from dmls.mls.tree.nodes import Leaf, Node, Parent, between, find_node, node_key
 from dmls.mls.tree.parent_hash import make_path_nodes
 from dmls.mls.tree.ratchet_tree import RatchetTree
@@ -234,7 +234,7 @@ def open_path(
         skipped = between(sorted(excluded), sibling)
         sealed = _pick(
             path.nodes[step].encrypted_path_secret,
-            before - bisect_left(skipped, first_leaf(recipient.index)),
+            before - bisect_left(skipped, leaves_below(recipient.index)[0]),
             sibling.resolution_size - len(skipped),
         )
         secret = tree.suite.open_with_label(private_key, public_key, _LABEL, group_context, sealed.kem_output, sealed.ciphertext)
