@@ -29,8 +29,7 @@ state that the last run left, is made before the clock starts.
     prepares an operation on the group as it was when the seat was taken, with what `benchmarks.group_operations.catalogue` gives.
 `run {milliseconds, most}`
     does it again and again until the clock has run for so long, or so many times, and at least once; answers `nanoseconds`, one
-    figure a run, and `bytes` of what was made or read. Where there are several, the first does not count: what takes little is
-    thereby measured with warm caches, as the primitives are, although others have had the processor since.
+    figure a run, and `bytes` of what was made or read. What takes microseconds is thereby measured warm, as the primitives are.
 `memory {what, ...}`
     answers `bytes`.
 """
@@ -118,7 +117,7 @@ class Contestant(Commands, ABC):
                 elapsed.append(time.perf_counter_ns() - start)
             finally:
                 gc.enable()
-        return {"nanoseconds": elapsed[1:] or elapsed, "bytes": size}
+        return {"nanoseconds": elapsed, "bytes": size}
 
 
 def on_each(make: Callable[[], Any], do: Callable[[Any], int]) -> Runs:
