@@ -7,8 +7,8 @@ Secrets are sealed before they reach a row (`sealing`).
 
 from sqlalchemy import Connection
 
-from devicestore.engine import Store, read_unsealed, rekey
+from devicestore.engine import Store, read_unsealed, rekey, write_beside
 from devicestore.errors import StoreError
 from devicestore.sealing import Sealing, load_or_create_key
 
-__all__ = ["Connection", "Sealing", "Store", "StoreError", "load_or_create_key", "read_unsealed", "rekey"]
+__all__ = ["Connection", "Sealing", "Store", "StoreError", "load_or_create_key", "read_unsealed", "rekey", "write_beside"]

@@ -1,72 +1,41 @@
-"""`Store`: a database with its sealing, one writer and several readers.
+"""`Store`: a database with its sealing, its writers and several readers.
 
-SQLite: one process owns the file. Writes begin with BEGIN IMMEDIATE, because a transaction that reads first and writes later
-is refused at once, whatever the busy timeout, when another wrote in between. Reading connections cannot write.
+SQLite: one process owns the file and one thread of it writes. Writes begin with BEGIN IMMEDIATE, because a transaction that reads
+first and writes later is refused at once, whatever the busy timeout, when another wrote in between. PostgreSQL: several processes
+may have the database open, and several threads of each write. Reading connections cannot write.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection, Engine
 
 from devicestore import meta, migrations
-from devicestore.errors import Closed, Invalid, NotFound, StoreError, Unavailable
+from devicestore.connections import (
+    check_server,
+    create_reader,
+    create_writer,
+    empty_log,
+    is_sqlite,
+    lock_schema,
+    parse_url,
+)
+from devicestore.errors import Closed, NotFound, StoreError, Unavailable
 from devicestore.files import FileLock, open_private
+from devicestore.pool import PoolWriter
 from devicestore.sealing import SEALING_OPTION, RowSealing, Sealing
 from devicestore.writer import Writer, run_in
 
-__all__ = ["Store", "choose_journal_mode", "create_reader", "create_writer", "read_unsealed", "rekey"]
-
-BUSY_TIMEOUT_S = 10.0
-"""How long a connection waits for another's lock, or a reader for a connection."""
-READERS = 4
-"""Reading connections that are kept; as many again are opened under load."""
+__all__ = ["Store", "read_unsealed", "rekey", "write_beside"]
 
 T = TypeVar("T")
-
-
-def choose_journal_mode(sqlite_version: tuple[int, int, int]) -> str:
-    """Return "WAL" where the library has the fix for the log's reset that can lose commits, else "DELETE".
-
-    The fix is in 3.51.3 and later, and in 3.44.6 and 3.50.7 and what follows them in their series.
-    """
-    has_fix = (
-        sqlite_version >= (3, 51, 3) or (3, 50, 7) <= sqlite_version < (3, 51, 0) or (3, 44, 6) <= sqlite_version < (3, 45, 0)
-    )
-    return "WAL" if has_fix else "DELETE"
-
-
-def create_writer(url: URL) -> Engine:
-    """Return an engine with one connection whose every transaction takes the write lock when it begins."""
-    engine = _create_engine(url, pool_size=1, max_overflow=0)
-    if _is_sqlite(url):
-        journal_mode = choose_journal_mode(sqlite3.sqlite_version_info)
-        # Without EXTRA the deletion of the rollback journal, which is what commits, may not have reached the disk.
-        synchronous = "FULL" if journal_mode == "WAL" else "EXTRA"
-        _on_connect(engine, f"PRAGMA journal_mode={journal_mode}", f"PRAGMA synchronous={synchronous}")
-        _on_begin(engine, "BEGIN IMMEDIATE")
-    return engine
-
-
-def create_reader(url: URL) -> Engine:
-    """Return an engine whose connections see one state of the database in each transaction and cannot change it."""
-    engine = _create_engine(url, pool_size=READERS, max_overflow=READERS)
-    if _is_sqlite(url):
-        _on_connect(engine, "PRAGMA query_only=ON")
-        _on_begin(engine, "BEGIN")
-    else:
-        _on_begin(engine, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    return engine
 
 
 class Store:
@@ -79,7 +48,10 @@ class Store:
         self._reader = reader.execution_options(**options)
         self._lock = lock
         self._is_closed = False
-        self._writer = Writer(writer.execution_options(**options), _empty_log)
+        self.is_shared = lock is None
+        """Other processes may have the database open, too."""
+        sealed = writer.execution_options(**options)
+        self._writer = PoolWriter(sealed) if self.is_shared else Writer(sealed, empty_log)
 
     @classmethod
     def open(cls, url: str, sealing: Sealing, *, migrate: bool) -> Self:
@@ -95,30 +67,32 @@ class Store:
             Insecure: others may read or replace the SQLite file.
             SchemaMismatch: the schema is newer, or older and `migrate` is not set.
             SealBroken: the store was made with another key; nothing was changed.
+            Unsafe: the server may lose what it has committed.
             NotFound: there is no SQLite file and `migrate` is not set.
             Unavailable, Busy, Corrupt: the database cannot be used.
             Invalid: the URL is not one of the above.
         """
         with contextlib.ExitStack() as undo:
-            parsed = _parse(url)
+            parsed = parse_url(url)
             lock = None
-            if _is_sqlite(parsed):
+            if is_sqlite(parsed):
                 lock = _own_file(Path(parsed.database or ""), create=migrate)
                 undo.callback(lock.release)
             writer, reader = create_writer(parsed), create_reader(parsed)
             undo.callback(writer.dispose)
             undo.callback(reader.dispose)
             row_sealing = run_in(writer, lambda conn: _prepare(conn, sealing, migrate=migrate))
-            _empty_log(writer)
+            empty_log(writer)
             store = cls(writer, reader, row_sealing, lock)
             undo.pop_all()
         return store
 
     def write(self, work: Callable[[Connection], T]) -> Future[T]:
-        """Run `work` on the writing thread; the future resolves when its changes are durable.
+        """Run `work` on a writing thread; the future resolves when its changes are durable.
 
-        A unit of work changes everything or nothing. It must not commit, and must not wait for another unit. Its exception
-        becomes the future's, what the database refused as a `StoreError`.
+        A unit of work changes everything or nothing. It must not commit, and must not wait for another unit. It may be run again
+        from its beginning, when another process or thread was in its way. Its exception becomes the future's, what the database
+        refused as a `StoreError`.
 
         Raises:
             Closed: the store is closed.
@@ -167,12 +141,36 @@ def read_unsealed(url: str, work: Callable[[Connection], T]) -> T:
         return work(conn)
 
     with contextlib.ExitStack() as undo:
-        parsed = _parse(url)
-        if _is_sqlite(parsed):
+        parsed = parse_url(url)
+        if is_sqlite(parsed):
             undo.callback(_own_file(Path(parsed.database or ""), create=False).release)
         reader = create_reader(parsed)
         undo.callback(reader.dispose)
         return run_in(reader, check_and_work)
+
+
+def write_beside(url: str, work: Callable[[Connection], T]) -> T:
+    """Run `work` in a transaction of a database that a service may have open: nothing in it may be what the service remembers.
+
+    Raises:
+        Insecure, SchemaMismatch, NotFound, Unavailable, Busy, Corrupt, Invalid: see `Store.open`; nothing is migrated.
+        StoreError: also where `work` asks for a sealed value.
+    """
+
+    def check_and_work(conn: Connection) -> T:
+        migrations.check(conn)
+        return work(conn)
+
+    parsed = parse_url(url)
+    if is_sqlite(parsed):
+        path = Path(parsed.database or "")
+        if not os.path.lexists(path):
+            raise NotFound("there is no database file")
+        os.close(open_private(path, os.O_RDWR, "database file"))
+    with contextlib.ExitStack() as undo:
+        writer = create_writer(parsed)
+        undo.callback(writer.dispose)
+        return run_in(writer, check_and_work)
 
 
 def rekey(url: str, old: Sealing, new: Sealing) -> None:
@@ -189,29 +187,13 @@ def rekey(url: str, old: Sealing, new: Sealing) -> None:
         meta.rotate_root(conn, old, new)
 
     with contextlib.ExitStack() as undo:
-        parsed = _parse(url)
-        if _is_sqlite(parsed):
+        parsed = parse_url(url)
+        if is_sqlite(parsed):
             undo.callback(_own_file(Path(parsed.database or ""), create=False).release)
         writer = create_writer(parsed)
         undo.callback(writer.dispose)
         run_in(writer, check_and_rotate)
-        _empty_log(writer)
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    if parsed is None or parsed.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise Invalid("the database URL is neither of SQLite nor of PostgreSQL")
-    if _is_sqlite(parsed) and parsed.database in {None, "", ":memory:"}:
-        raise Invalid("the database URL names no file; a store is durable or nothing")
-    return parsed
-
-
-def _is_sqlite(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite"
+        empty_log(writer)
 
 
 def _own_file(path: Path, *, create: bool) -> FileLock:
@@ -237,56 +219,11 @@ def _own_file(path: Path, *, create: bool) -> FileLock:
 
 def _prepare(conn: Connection, sealing: Sealing, *, migrate: bool) -> RowSealing:
     # One transaction: a wrong key, found last, leaves even an older schema as it was.
+    check_server(conn)
+    lock_schema(conn)
     if migrate:
         migrations.upgrade(conn)
     migrations.check(conn)
     if meta.identity(conn) is None:
         meta.create(conn, sealing)
     return meta.open_sealing(conn, sealing)
-
-
-def _create_engine(url: URL, *, pool_size: int, max_overflow: int) -> Engine:
-    arguments: dict[str, Any] = {}
-    if _is_sqlite(url):
-        # The driver's own transactions are off: it would begin one late, at the first change, and not for reads.
-        arguments = {"isolation_level": None, "timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    engine = create_engine(
-        url,
-        poolclass=QueuePool,
-        pool_size=pool_size,
-        max_overflow=max_overflow,
-        pool_timeout=BUSY_TIMEOUT_S,
-        hide_parameters=True,
-        connect_args=arguments,
-    )
-    if _is_sqlite(url):
-        _on_connect(engine, "PRAGMA foreign_keys=ON", "PRAGMA secure_delete=ON", "PRAGMA temp_store=MEMORY")
-    return engine
-
-
-def _on_connect(engine: Engine, *pragmas: str) -> None:
-    def apply(connection: sqlite3.Connection, _record: object) -> None:
-        for pragma in pragmas:
-            connection.execute(pragma).close()
-
-    event.listen(engine, "connect", apply)
-
-
-def _on_begin(engine: Engine, statement: str) -> None:
-    def begin(conn: Connection) -> None:
-        conn.exec_driver_sql(statement)
-
-    event.listen(engine, "begin", begin)
-
-
-def _empty_log(engine: Engine) -> None:
-    """Move a write-ahead log into the database and cut it off: it may hold the last copy of a deleted secret."""
-    if engine.dialect.name != "sqlite" or choose_journal_mode(sqlite3.sqlite_version_info) != "WAL":
-        return
-    # A reader that is in the way, or a failing disk, makes this fail; the next transaction tries again.
-    with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
-        connection = engine.raw_connection()
-        try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            connection.close()

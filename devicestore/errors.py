@@ -19,10 +19,13 @@ __all__ = [
     "Invalid",
     "Locked",
     "NotFound",
+    "Raced",
     "SchemaMismatch",
     "SealBroken",
+    "Stale",
     "StoreError",
     "Unavailable",
+    "Unsafe",
     "translate",
 ]
 
@@ -39,6 +42,14 @@ class NotFound(StoreError):
 
 class Conflict(StoreError):
     """The name is taken by something else, or another change came first."""
+
+
+class Raced(Conflict):
+    """A uniqueness or reference rule of the database was about to be broken: another transaction may have come first."""
+
+
+class Stale(Conflict):
+    """What was changed is not any more what was read: another process has changed it since."""
 
 
 class Invalid(StoreError):
@@ -77,6 +88,10 @@ class Insecure(StoreError):
     """A file that others can read or replace: loose permissions, a symbolic link, a foreign owner."""
 
 
+class Unsafe(StoreError):
+    """The database server is set up, or too old, so that it may lose what it has committed."""
+
+
 class Closed(StoreError):
     """The store has been closed."""
 
@@ -91,7 +106,7 @@ def translate(error: exc.SQLAlchemyError) -> StoreError:
     Raise the result outside of the `except` block, so that the original, whose text may hold a row, is not its context.
     """
     if isinstance(error, exc.IntegrityError):
-        return Conflict("the database refused the change: a uniqueness or reference rule")
+        return Raced("the database refused the change: a uniqueness or reference rule")
     if isinstance(error, exc.DataError):
         return Invalid("the database refused a value")
     if isinstance(error, exc.TimeoutError):

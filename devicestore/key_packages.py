@@ -1,20 +1,20 @@
 """Key packages: each is handed out once, oldest first; a last resort only when nothing else is left, and again and again.
 
-A claim deletes the row and leaves the hash of its KeyPackageRef behind in the same transaction. That hash is unique and stays,
-so neither a repeated upload nor a second claim can bring the package back.
+A claim deletes the row and leaves its KeyPackageRef behind in the same transaction. That ref is unique and stays for as long as
+the package could be uploaded again, so neither a repeated upload nor a second claim can bring it back.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from devicestore import devices
+from devicestore.key_package_lists import note_low
 from devicestore.models import IssuedKeyPackage, KeyPackage
 from devicestore.statements import insert_or_ignore
 
@@ -23,14 +23,10 @@ __all__ = [
     "ClaimStatus",
     "Claimant",
     "NewKeyPackage",
-    "SuiteStatus",
     "Upload",
     "UploadStatus",
-    "available",
     "claim",
     "is_issued",
-    "purge_expired",
-    "status",
     "upload",
 ]
 
@@ -42,6 +38,7 @@ class NewKeyPackage:
     ref: bytes
     """Its KeyPackageRef."""
     suite: int
+    not_before_ms: int
     not_after_ms: int
     is_last_resort: bool
     data: bytes
@@ -104,19 +101,6 @@ class Claimant:
     room_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SuiteStatus:
-    """What a device has of one suite."""
-
-    suite: int
-    one_time: int
-    """How many can still be claimed, without the last resort."""
-    soonest_expiry_ms: int | None
-    """The earliest end of lifetime among those."""
-    has_last_resort: bool
-    last_resort_uses: int
-
-
 def upload(
     conn: Connection, user_id: str, device_id: str, items: Sequence[NewKeyPackage], *, limit: int, now_ms: int
 ) -> list[Upload]:
@@ -152,6 +136,7 @@ def claim(
     *,
     now_ms: int,
     margin_ms: int,
+    low_water_mark: int = 0,
     skip_devices: Collection[str] = (),
     accepts: Callable[[bytes], bool] | None = None,
 ) -> list[Claim]:
@@ -164,67 +149,22 @@ def claim(
         claimant: recorded with each key package that is handed out.
         now_ms: the time.
         margin_ms: what expires within this time is not handed out.
+        low_water_mark: who has no more than so many of a suite left is noted for those who watch, and who gave a last resort.
         skip_devices: device ids to leave out.
         accepts: tells by its capabilities whether a key package may be used; by default all may.
     """
-    return [
+    claims = [
         _claim_one(conn, device, suites, claimant, now_ms=now_ms, margin_ms=margin_ms, accepts=accepts)
         for device in devices.list_devices(conn, user_id)
         if device.device_id not in skip_devices
     ]
-
-
-def status(conn: Connection, user_id: str, device_id: str, *, now_ms: int, margin_ms: int) -> list[SuiteStatus]:
-    """Return what a claim with the same times could find, for each suite of the device, ordered by suite.
-
-    Raises:
-        NotFound: the device is not registered.
-    """
-    device = devices.get(conn, user_id, device_id)
-    found = {suite: SuiteStatus(suite, 0, None, has_last_resort=False, last_resort_uses=0) for suite in device.suites}
-    is_last_resort = KeyPackage.is_last_resort
-    rows = conn.execute(
-        select(
-            KeyPackage.suite,
-            func.count(case((is_last_resort.is_(False), 1))).label("one_time"),
-            func.min(case((is_last_resort.is_(False), KeyPackage.not_after_ms))).label("soonest_expiry_ms"),
-            func.count(case((is_last_resort, 1))).label("last_resorts"),
-            func.coalesce(func.sum(KeyPackage.uses), 0).label("uses"),
-        )
-        .where(*_of_device(user_id, device_id), KeyPackage.not_after_ms > now_ms + margin_ms)
-        .group_by(KeyPackage.suite)
-    )
-    for row in rows:
-        found[row.suite] = SuiteStatus(
-            row.suite,
-            row.one_time,
-            row.soonest_expiry_ms,
-            has_last_resort=row.last_resorts > 0,
-            last_resort_uses=int(row.uses),
-        )
-    return [found[suite] for suite in sorted(found)]
-
-
-def available(conn: Connection, user_id: str, device_id: str, *, now_ms: int, margin_ms: int) -> list[tuple[int, bytes]]:
-    """Return suite and ref of what a claim with the same times could find, last resorts included, ordered by both."""
-    statement = (
-        select(KeyPackage.suite, KeyPackage.ref)
-        .where(*_of_device(user_id, device_id), KeyPackage.not_after_ms > now_ms + margin_ms)
-        .order_by(KeyPackage.suite, KeyPackage.ref)
-    )
-    return [(row.suite, row.ref) for row in conn.execute(statement)]
+    note_low(conn, [(user_id, claim.device_id) for claim in claims if _is_low(conn, claim, low_water_mark)])
+    return claims
 
 
 def is_issued(conn: Connection, ref: bytes) -> bool:
     """Tell whether a key package was ever handed out."""
-    return (
-        conn.execute(select(IssuedKeyPackage.ref_hash).where(IssuedKeyPackage.ref_hash == _hash(ref))).one_or_none() is not None
-    )
-
-
-def purge_expired(conn: Connection, *, now_ms: int) -> int:
-    """Delete the key packages whose lifetime is over and return how many there were."""
-    return conn.execute(delete(KeyPackage).where(KeyPackage.not_after_ms <= now_ms)).rowcount
+    return conn.execute(select(IssuedKeyPackage.ref).where(IssuedKeyPackage.ref == ref)).one_or_none() is not None
 
 
 def _upload_one(
@@ -257,6 +197,7 @@ def _upload_one(
             user_id=user_id,
             device_id=device_id,
             suite=item.suite,
+            not_before_ms=item.not_before_ms,
             not_after_ms=item.not_after_ms,
             is_last_resort=item.is_last_resort,
             uses=0,
@@ -288,7 +229,7 @@ def _claim_one(
         for suite in usable:
             row = take(conn, [*conditions, KeyPackage.suite == suite])
             if row is not None:
-                _record_issue(conn, device, row.ref, claimant, now_ms, is_repeatable=found is ClaimStatus.LAST_RESORT)
+                _record_issue(conn, device, row, claimant, now_ms)
                 return Claim(device.user_id, device.device_id, found, row.ref, row.suite, row.data)
     return Claim(device.user_id, device.device_id, ClaimStatus.EXHAUSTED)
 
@@ -299,15 +240,24 @@ def _accepted(conn: Connection, conditions: Iterable[ColumnElement[bool]], accep
     return [capabilities for capabilities in kinds if accepts(capabilities)]
 
 
+_CLAIMED = (
+    KeyPackage.ref,
+    KeyPackage.suite,
+    KeyPackage.is_last_resort,
+    KeyPackage.not_before_ms,
+    KeyPackage.not_after_ms,
+    KeyPackage.uploaded_at_ms,
+    KeyPackage.data,
+)
+
+
 def _take_one_time(conn: Connection, conditions: Iterable[ColumnElement[bool]]) -> Row[*tuple[Any, ...]] | None:
     # First without waiting for rows that another claim holds, then waiting for them: a claim that is undone gives its row
     # back, and the last resort must not be spent while one is left. SQLite has one writer and ignores both.
     oldest = select(KeyPackage.seq).where(*conditions, KeyPackage.is_last_resort.is_(False)).order_by(KeyPackage.seq).limit(1)
     for candidate in (oldest.with_for_update(skip_locked=True), oldest.with_for_update()):
         row = conn.execute(
-            delete(KeyPackage)
-            .where(KeyPackage.seq == candidate.scalar_subquery())
-            .returning(KeyPackage.ref, KeyPackage.suite, KeyPackage.data)
+            delete(KeyPackage).where(KeyPackage.seq == candidate.scalar_subquery()).returning(*_CLAIMED)
         ).one_or_none()
         if row is not None:
             return row
@@ -316,23 +266,25 @@ def _take_one_time(conn: Connection, conditions: Iterable[ColumnElement[bool]]) 
 
 def _take_last_resort(conn: Connection, conditions: Iterable[ColumnElement[bool]]) -> Row[*tuple[Any, ...]] | None:
     return conn.execute(
-        update(KeyPackage)
-        .where(*conditions, KeyPackage.is_last_resort)
-        .values(uses=KeyPackage.uses + 1)
-        .returning(KeyPackage.ref, KeyPackage.suite, KeyPackage.data)
+        update(KeyPackage).where(*conditions, KeyPackage.is_last_resort).values(uses=KeyPackage.uses + 1).returning(*_CLAIMED)
     ).one_or_none()
 
 
 def _record_issue(
-    conn: Connection, device: devices.DeviceRow, ref: bytes, claimant: Claimant, now_ms: int, *, is_repeatable: bool
+    conn: Connection, device: devices.DeviceRow, row: Row[*tuple[Any, ...]], claimant: Claimant, now_ms: int
 ) -> None:
-    statement = insert_or_ignore(conn, IssuedKeyPackage, ("ref_hash",)) if is_repeatable else insert(IssuedKeyPackage)
+    statement = insert_or_ignore(conn, IssuedKeyPackage, ("ref",)) if row.is_last_resort else insert(IssuedKeyPackage)
     conn.execute(
         statement,
         {
-            "ref_hash": _hash(ref),
+            "ref": row.ref,
             "user_id": device.user_id,
             "device_id": device.device_id,
+            "suite": row.suite,
+            "not_before_ms": row.not_before_ms,
+            "not_after_ms": row.not_after_ms,
+            "is_last_resort": row.is_last_resort,
+            "uploaded_at_ms": row.uploaded_at_ms,
             "requester": claimant.requester,
             "request_id": claimant.request_id,
             "room_id": claimant.room_id,
@@ -341,9 +293,13 @@ def _record_issue(
     )
 
 
+def _is_low(conn: Connection, claim: Claim, low_water_mark: int) -> bool:
+    if claim.status is not ClaimStatus.CLAIMED:
+        return claim.status is ClaimStatus.LAST_RESORT
+    left = (*_of_device(claim.user_id, claim.device_id), KeyPackage.suite == claim.suite, KeyPackage.is_last_resort.is_(False))
+    few = select(KeyPackage.seq).where(*left).limit(low_water_mark + 1).subquery()
+    return conn.execute(select(func.count()).select_from(few)).scalar_one() <= low_water_mark
+
+
 def _of_device(user_id: str, device_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (KeyPackage.user_id == user_id, KeyPackage.device_id == device_id)
-
-
-def _hash(ref: bytes) -> bytes:
-    return hashlib.sha256(ref).digest()

@@ -26,6 +26,7 @@ __all__ = [
     "Audit",
     "Base",
     "Blob",
+    "Counter",
     "DataKey",
     "Device",
     "DeviceListRecord",
@@ -45,6 +46,7 @@ __all__ = [
     "PrivateKey",
     "Record",
     "Room",
+    "RoomChange",
     "RoomRecord",
     "Token",
     "TreeNode",
@@ -95,6 +97,15 @@ class Meta(Base):
     """The last number given to an outbox item. Its row lock makes the order of numbers the order of commits."""
 
 
+class Counter(Base):
+    """A number that only grows. Its row lock makes the order of numbers the order of commits."""
+
+    __tablename__ = "counter"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+
+
 class DataKey(Base):
     """A slot for a data key, sealed under the root key. It is overwritten, never deleted, and always of one length."""
 
@@ -123,6 +134,8 @@ class Device(Base):
     __table_args__ = (
         UniqueConstraint("user_id", "device_id", "signature_key"),
         _partial_index("ix_device_live", "user_id", "device_id", where="deleted_at_ms IS NULL", unique=True),
+        Index(None, "version"),
+        Index(None, "status_version"),
         CheckConstraint("custody IN ('hosted', 'client')", name="custody"),
         {"sqlite_autoincrement": True},
     )
@@ -135,8 +148,17 @@ class Device(Base):
     credential: Mapped[bytes]
     suites: Mapped[list[int]]
     display_name: Mapped[str | None]
+    device_keys: Mapped[bytes | None]
+    """The Matrix object of that name, JSON."""
     created_at_ms: Mapped[int]
+    updated_at_ms: Mapped[int]
     deleted_at_ms: Mapped[int | None]
+    version: Mapped[int]
+    """The last number of the counter `device` that a change of this device took."""
+    first_version: Mapped[int]
+    """The number that its registration took."""
+    status_version: Mapped[int]
+    """The last number of the counter `status`, taken when its key packages run low; 0 before."""
     slot: Mapped[int | None] = mapped_column(ForeignKey("data_key.id"))
     sealed_private_key: Mapped[bytes | None]
     """The private half of `signature_key` of a hosted device, sealed; gone with the device."""
@@ -159,6 +181,7 @@ class KeyPackage(Base):
     user_id: Mapped[str]
     device_id: Mapped[str]
     suite: Mapped[int]
+    not_before_ms: Mapped[int]
     not_after_ms: Mapped[int]
     is_last_resort: Mapped[bool]
     uses: Mapped[int]
@@ -183,14 +206,19 @@ class KeyPackageSecret(Base):
 
 
 class IssuedKeyPackage(Base):
-    """A key package that was handed out. The row stays, and with it the refusal to take or issue that one again."""
+    """A key package that was handed out. The row outlives it, and with it the refusal to take or issue that one again."""
 
     __tablename__ = "issued_key_package"
+    __table_args__ = (Index(None, "user_id", "device_id", "issued_at_ms", "ref"), Index(None, "not_after_ms"))
 
-    ref_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    """SHA-256 of the KeyPackageRef."""
+    ref: Mapped[bytes] = mapped_column(primary_key=True)
     user_id: Mapped[str]
     device_id: Mapped[str]
+    suite: Mapped[int]
+    not_before_ms: Mapped[int]
+    not_after_ms: Mapped[int]
+    is_last_resort: Mapped[bool]
+    uploaded_at_ms: Mapped[int]
     requester: Mapped[str]
     request_id: Mapped[str]
     room_id: Mapped[str | None]
@@ -201,10 +229,17 @@ class Room(Base):
     """A room. Everything else of a room refers to this row and goes with it."""
 
     __tablename__ = "room"
+    __table_args__ = (Index(None, "wake_at_ms"),)
 
     room_id: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     """Raised by every change of the room's records; its row lock serialises writers of one room."""
+    fork_count: Mapped[int]
+    """How many unresolved side heads the group has."""
+    wake_at_ms: Mapped[int | None]
+    """When something is due in the room of itself."""
+    forgotten_at_ms: Mapped[int | None]
+    """Set while nothing is to be known of the room but what its owner kept."""
 
 
 class OfRoom(Base):
@@ -338,6 +373,19 @@ class Outbox(Base):
     created_at_ms: Mapped[int]
     acked_at_ms: Mapped[int | None]
     answer: Mapped[bytes | None]
+
+
+class RoomChange(Base):
+    """Something that happened in a room, for who watches."""
+
+    __tablename__ = "room_change"
+    __table_args__ = (Index(None, "room_id", "seq"), Index(None, "at_ms"))
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    room_id: Mapped[str]
+    kind: Mapped[str]
+    payload: Mapped[bytes]
+    at_ms: Mapped[int]
 
 
 class Idempotency(Base):

@@ -60,11 +60,15 @@ def last_seq(conn: Connection) -> int:
     return conn.execute(select(Meta.outbox_seq)).scalar_one()
 
 
-def read_after(conn: Connection, cursor: int, limit: int, room_id: str | None = None) -> list[OutboxItem]:
+def read_after(
+    conn: Connection, cursor: int, limit: int, *, room_id: str | None = None, kind: str | None = None
+) -> list[OutboxItem]:
     """Return at most `limit` items that are not acknowledged and whose number is greater than `cursor`, in order."""
     statement = _select_pending().where(Outbox.seq > cursor).limit(limit)
     if room_id is not None:
         statement = statement.where(Outbox.room_id == room_id)
+    if kind is not None:
+        statement = statement.where(Outbox.kind == kind)
     return [_to_item(row) for row in conn.execute(statement)]
 
 

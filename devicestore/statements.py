@@ -9,19 +9,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from devicestore.models import Base
 
-__all__ = ["insert_or_ignore", "upsert"]
+__all__ = ["insert_into", "insert_or_ignore", "upsert"]
 
 
 def upsert(conn: Connection, model: type[Base], key: tuple[str, ...], values: tuple[str, ...]) -> Any:
     """Return an insert into `model` that overwrites the columns `values` of a row whose columns `key` are present already."""
-    statement = _insert(conn, model)
+    statement = insert_into(conn, model)
     return statement.on_conflict_do_update(index_elements=key, set_={name: statement.excluded[name] for name in values})
 
 
 def insert_or_ignore(conn: Connection, model: type[Base], key: tuple[str, ...]) -> Any:
     """Return an insert into `model` that leaves a row as it is whose columns `key` are present already."""
-    return _insert(conn, model).on_conflict_do_nothing(index_elements=key)
+    return insert_into(conn, model).on_conflict_do_nothing(index_elements=key)
 
 
-def _insert(conn: Connection, model: type[Base]) -> sqlite.Insert | postgresql.Insert:
+def insert_into(conn: Connection, model: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert into `model` that can be told what to do with a row that is there already."""
     return sqlite.insert(model) if conn.dialect.name == "sqlite" else postgresql.insert(model)

@@ -6,11 +6,24 @@ from pathlib import Path
 import pytest
 
 from devicestore import Sealing, Store
+from tests.support.postgres import new_database
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests on both databases; a module that is about files says `DATABASES = ("sqlite",)`."""
+    if "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", getattr(metafunc.module, "DATABASES", DATABASES))
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store.db"
+def url(database: str, tmp_path: Path) -> Iterator[str]:
+    if database == "sqlite":
+        yield f"sqlite:///{tmp_path}/store.db"
+        return
+    with new_database() as made:
+        yield made
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, func, make_url, select
 
 from devicestore import Sealing, Store, idempotency, key_package_secrets, outbox, plaintexts, rooms
-from devicestore.engine import create_writer
+from devicestore.connections import create_writer
 from devicestore.errors import NotFound
 from devicestore.key_packages import Claimant, ClaimStatus, claim
 from devicestore.models import KeyPackage

@@ -71,6 +71,7 @@ def key_package(number: int, *, suite: int = 1, last_resort: bool = False, not_a
     return NewKeyPackage(
         ref=hashlib.sha256(data).digest(),
         suite=suite,
+        not_before_ms=0,
         not_after_ms=not_after_ms,
         is_last_resort=last_resort,
         data=data,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select
 
-from devicestore import Sealing, Store, devices, key_packages
-from devicestore.key_packages import Claim, ClaimStatus, NewKeyPackage, SuiteStatus, UploadStatus
+from devicestore import Sealing, Store, devices, key_package_lists, key_packages
+from devicestore.key_package_lists import SuiteStatus
+from devicestore.key_packages import Claim, ClaimStatus, NewKeyPackage, UploadStatus
 from devicestore.models import IssuedKeyPackage, KeyPackage
 from tests.devicestore.processes import claim_until_empty
 from tests.devicestore.support import ALICE, CLAIMANT, add_device, device, key_package, start, write
@@ -134,7 +135,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule()
     def purge(self) -> None:
-        write(self.store, lambda conn: key_packages.purge_expired(conn, now_ms=self.now_ms))
+        write(self.store, lambda conn: key_package_lists.purge_expired(conn, now_ms=self.now_ms))
         self.one_time = OrderedDict((n, item) for n, item in self.one_time.items() if item.not_after_ms > self.now_ms)
         if self.last is not None and self.last.not_after_ms <= self.now_ms:
             self.last, self.last_uses = None, 0
@@ -146,7 +147,9 @@ class Claims(RuleBasedStateMachine):
 
     @invariant()
     def status_is_exact(self) -> None:
-        found = self.store.read(lambda conn: key_packages.status(conn, ALICE, "A1", now_ms=self.now_ms, margin_ms=self.margin_ms))
+        found = self.store.read(
+            lambda conn: key_package_lists.status(conn, ALICE, "A1", now_ms=self.now_ms, margin_ms=self.margin_ms)
+        )
         usable = [item.not_after_ms for item in self.one_time.values() if self.is_usable(item)]
         has_last = self.last is not None and self.is_usable(self.last)
         uses = self.last_uses if has_last else 0

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from devicestore import Store, devices, key_package_secrets, key_packages
-from devicestore.devices import Custody, DeletedDevice
+from devicestore import Store, devices, key_package_lists, key_package_secrets, key_packages
+from devicestore.devices import Custody
 from devicestore.errors import Conflict, Invalid, NotFound
 from tests.devicestore.support import ALICE, add_device, device, key_package, write
 
@@ -64,14 +64,15 @@ def test_deleted_device_leaves_a_tombstone_and_nothing_else(store: Store) -> Non
     write(store, lambda conn: key_package_secrets.put(conn, ALICE, "A1", package.ref, b"secret", delete_after_ms=99))
     assert write(store, lambda conn: devices.remove(conn, ALICE, "A1", now_ms=5)) is True
     assert store.read(devices.list_devices) == []
-    assert store.read(lambda conn: devices.list_deleted(conn, ALICE)) == [DeletedDevice(deleted, 5)]
-    assert store.read(devices.list_deleted) == [DeletedDevice(deleted, 5)]
+    assert store.read(lambda conn: devices.list_deleted(conn, ALICE)) == [deleted]
+    record = store.read(lambda conn: devices.find_record(conn, ALICE, "A1"))
+    assert (record.device, record.deleted_at_ms, record.updated_at_ms) == (deleted, 5, 5)
     assert store.read(lambda conn: devices.list_deleted(conn, BOB)) == []
     for read in (
         lambda conn: devices.get(conn, ALICE, "A1"),
         lambda conn: devices.signature_private_key(conn, ALICE, "A1"),
         lambda conn: key_package_secrets.get(conn, package.ref, now_ms=0),
-        lambda conn: key_packages.status(conn, ALICE, "A1", now_ms=0, margin_ms=0),
+        lambda conn: key_package_lists.status(conn, ALICE, "A1", now_ms=0, margin_ms=0),
     ):
         with pytest.raises(NotFound):
             store.read(read)
@@ -85,7 +86,7 @@ def test_deleting_again_changes_nothing(store: Store) -> None:
     add_device(store)
     write(store, lambda conn: devices.remove(conn, ALICE, "A1", now_ms=5))
     assert write(store, lambda conn: devices.remove(conn, ALICE, "A1", now_ms=9)) is False
-    assert store.read(lambda conn: devices.list_deleted(conn, ALICE))[0].deleted_at_ms == 5
+    assert store.read(lambda conn: devices.find_record(conn, ALICE, "A1")).deleted_at_ms == 5
     assert version(store) == 2
 
 
@@ -95,7 +96,7 @@ def test_deleting_one_device_leaves_the_others_alone(store: Store) -> None:
     write(store, lambda conn: key_packages.upload(conn, ALICE, "A2", [key_package(1)], limit=9, now_ms=1))
     write(store, lambda conn: devices.remove(conn, ALICE, "A1", now_ms=5))
     assert store.read(lambda conn: devices.list_devices(conn, ALICE)) == [kept]
-    assert store.read(lambda conn: key_packages.status(conn, ALICE, "A2", now_ms=0, margin_ms=0))[0].one_time == 1
+    assert store.read(lambda conn: key_package_lists.status(conn, ALICE, "A2", now_ms=0, margin_ms=0))[0].one_time == 1
 
 
 def test_deleted_key_never_returns_under_its_id(store: Store) -> None:

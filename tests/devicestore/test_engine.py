@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, insert, select
 
-from devicestore import Sealing, Store, StoreError, engine
-from devicestore.engine import choose_journal_mode
+from devicestore import Sealing, Store, StoreError, connections
+from devicestore.connections import choose_journal_mode
 from devicestore.errors import Busy, Closed, Conflict, Corrupt, Insecure, Invalid, Locked, NotFound, SealBroken, Unavailable
 from devicestore.models import Blob
 from tests.devicestore.support import write
+
+DATABASES = ("sqlite",)
 
 
 def put_blob(conn: Connection, name: bytes, size: int = 1) -> None:
@@ -313,7 +315,7 @@ def test_full_disk_is_typed_loses_nothing_and_heals(store: Store) -> None:
 
 
 def test_file_locked_by_another_program_is_busy_and_heals(url: str, sealing: Sealing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT_S", 0.1)
     with Store.open(url, sealing, migrate=True) as store:
         other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -327,8 +329,8 @@ def test_file_locked_by_another_program_is_busy_and_heals(url: str, sealing: Sea
 
 
 def test_commit_that_fails_fails_every_unit_of_the_group(url: str, sealing: Sealing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(engine, "choose_journal_mode", lambda _version: "DELETE")
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connections, "choose_journal_mode", lambda _version: "DELETE")
     with Store.open(url, sealing, migrate=True) as store:
         other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN")

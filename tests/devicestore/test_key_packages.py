@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from devicestore import Store, devices, key_packages
+from devicestore import Store, devices, key_package_lists, key_packages
 from devicestore.errors import NotFound
-from devicestore.key_packages import Claim, Claimant, ClaimStatus, NewKeyPackage, SuiteStatus, UploadStatus
+from devicestore.key_package_lists import SuiteStatus
+from devicestore.key_packages import Claim, Claimant, ClaimStatus, NewKeyPackage, UploadStatus
 from tests.devicestore.support import ALICE, CLAIMANT, DAY_MS, add_device, key_package, write
 
 
@@ -32,7 +33,7 @@ def claim(store: Store, *suites: int, now_ms: int = 0, margin_ms: int = 0, **opt
 
 
 def status(store: Store, *, now_ms: int = 0, margin_ms: int = 0) -> list[SuiteStatus]:
-    return store.read(lambda conn: key_packages.status(conn, ALICE, "A1", now_ms=now_ms, margin_ms=margin_ms))
+    return store.read(lambda conn: key_package_lists.status(conn, ALICE, "A1", now_ms=now_ms, margin_ms=margin_ms))
 
 
 def claimed(package: NewKeyPackage, found: ClaimStatus = ClaimStatus.CLAIMED, device_id: str = "A1") -> Claim:
@@ -147,7 +148,7 @@ def test_expired_or_nearly_expired_is_never_issued(store: Store) -> None:
 def test_expired_are_purged(store: Store) -> None:
     add_device(store)
     upload(store, key_package(1, not_after_ms=10), key_package(2, not_after_ms=11))
-    assert write(store, lambda conn: key_packages.purge_expired(conn, now_ms=10)) == 1
+    assert write(store, lambda conn: key_package_lists.purge_expired(conn, now_ms=10)) == 1
     assert claim(store) == [claimed(key_package(2, not_after_ms=11))]
 
 
@@ -212,7 +213,7 @@ def test_what_is_available_is_what_can_be_claimed(store: Store) -> None:
     upload(store, *items)
 
     def refs(now_ms: int = 0) -> list[tuple[int, bytes]]:
-        return store.read(lambda conn: key_packages.available(conn, ALICE, "A1", now_ms=now_ms, margin_ms=100))
+        return store.read(lambda conn: key_package_lists.available(conn, ALICE, "A1", now_ms=now_ms, margin_ms=100))
 
     assert refs() == sorted((item.suite, item.ref) for item in items)
     assert refs(900) == sorted((item.suite, item.ref) for item in (items[0], items[2]))

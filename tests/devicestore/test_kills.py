@@ -21,6 +21,8 @@ from tests.devicestore.processes import (
 )
 from tests.devicestore.support import Pipe, start
 
+DATABASES = ("sqlite",)
+
 
 def drain(acks: Pipe) -> int:
     """Return how many units were acknowledged until the process was gone."""

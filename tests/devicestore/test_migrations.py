@@ -15,6 +15,8 @@ from devicestore.models import Base
 from tests.devicestore.processes import die_while_opening
 from tests.devicestore.support import start, write
 
+DATABASES = ("sqlite",)
+
 
 def test_migrations_make_what_the_models_say(store: Store) -> None:
     def differences(conn: Connection) -> list[object]:

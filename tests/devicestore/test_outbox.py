@@ -19,7 +19,7 @@ def ack(store: Store, seq: int, answer: bytes = b"sent $1") -> tuple[OutboxItem,
 
 
 def read(store: Store, cursor: int = 0, limit: int = 100, room_id: str | None = None) -> list[int]:
-    return [item.seq for item in store.read(lambda conn: outbox.read_after(conn, cursor, limit, room_id))]
+    return [item.seq for item in store.read(lambda conn: outbox.read_after(conn, cursor, limit, room_id=room_id))]
 
 
 def test_items_come_back_in_order_and_unchanged(store: Store) -> None:

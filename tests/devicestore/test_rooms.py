@@ -108,7 +108,7 @@ def test_forgotten_room_leaves_nothing_and_the_others_alone(store: Store) -> Non
         apply(store, [(table, b"key", b"value") for table in RECORD_TABLES], room_id=room_id)
         write(store, partial(plaintexts.put, room_id=room_id, event_id="$1", value=b"text"))
         write(store, partial(outbox.append, items=[NewItem(room_id, "blob", b"bytes")], now_ms=1))
-    assert write(store, lambda conn: rooms.forget(conn, ROOM)) is True
+    assert write(store, lambda conn: rooms.forget(conn, ROOM, now_ms=5)) is True
     assert load(store) == []
     assert store.read(rooms.list_rooms) == [OTHER]
     assert store.read(lambda conn: outbox.pending(conn, ROOM)) == []
@@ -117,7 +117,21 @@ def test_forgotten_room_leaves_nothing_and_the_others_alone(store: Store) -> Non
     assert len(load(store, OTHER)) == len(RECORD_TABLES)
     assert len(store.read(lambda conn: outbox.pending(conn, OTHER))) == 1
     assert store.read(lambda conn: plaintexts.get(conn, OTHER, "$1")) == b"text"
-    assert write(store, lambda conn: rooms.forget(conn, ROOM)) is False
+    assert write(store, lambda conn: rooms.forget(conn, ROOM, now_ms=5)) is False
+    assert write(store, lambda conn: rooms.forget(conn, "!unknown:hs1", now_ms=5)) is False
+
+
+def test_forgotten_room_has_what_was_kept_and_can_be_revived(store: Store) -> None:
+    apply(store, [("room", b"meta", b"old"), ("node", b"n", b"value")])
+    version = apply(store, [("epoch", b"e", b"secret")])
+    assert not store.read(lambda conn: rooms.is_forgotten(conn, ROOM))
+    assert write(store, lambda conn: rooms.forget(conn, ROOM, now_ms=5, keep=[("room", b"meta", b"new")]))
+    assert store.read(lambda conn: rooms.is_forgotten(conn, ROOM))
+    assert load(store) == [("room", b"meta", b"new")]
+    assert apply(store, [("room", b"times", b"x")]) > version
+    write(store, lambda conn: rooms.revive(conn, ROOM))
+    assert not store.read(lambda conn: rooms.is_forgotten(conn, ROOM))
+    assert store.read(rooms.list_rooms) == [ROOM]
 
 
 @given(st.lists(st.tuples(st.sampled_from(RECORD_TABLES), st.binary(max_size=2), st.none() | st.binary(max_size=4)), max_size=20))

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, make_url, select, text, update
 
 from devicestore import Sealing, Store, load_or_create_key, meta, plaintexts, rekey, rooms
-from devicestore.engine import create_writer
+from devicestore.connections import create_writer
 from devicestore.errors import Insecure, Invalid, Locked, SealBroken, StoreError
 from devicestore.models import DataKey, Epoch, Meta, Plaintext, PrivateKey
 from devicestore.sealing import RowSealing, row_sealing
 from tests.devicestore.support import write
+
+DATABASES = ("sqlite",)
 
 ROOM = "!room:hs1"
 PLACES = st.tuples(st.text(max_size=4), st.lists(st.binary(max_size=3), max_size=3).map(tuple), st.integers(0, 3))

@@ -16,6 +16,8 @@ from devicestore.devices import Custody
 from devicestore.sealing import RowSealing, row_sealing
 from tests.devicestore.support import ALICE, device, write
 
+DATABASES = ("sqlite",)
+
 ROOM = "!room:hs1"
 SECRET = os.urandom(32)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select
 
-from devicestore import Sealing, Store, data_keys, devices, engine, key_package_secrets, plaintexts, rooms
+from devicestore import Sealing, Store, connections, data_keys, devices, key_package_secrets, plaintexts, rooms
 from devicestore.data_keys import Sealed
 from devicestore.devices import Custody
 from devicestore.errors import SealBroken
@@ -21,13 +21,15 @@ from devicestore.models import DataKey, Device, Epoch, KeyPackageSecret, Plainte
 from devicestore.sealing import row_sealing
 from tests.devicestore.support import ALICE, device, raw_files, write
 
+DATABASES = ("sqlite",)
+
 ROOM = "!room:hs1"
 
 
 @pytest.fixture(params=["DELETE", "WAL"])
 def store(request: pytest.FixtureRequest, url: str, sealing: Sealing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store in either journal mode; one process alone may use the log with any version of the library."""
-    monkeypatch.setattr(engine, "choose_journal_mode", lambda _version: request.param)
+    monkeypatch.setattr(connections, "choose_journal_mode", lambda _version: request.param)
     with Store.open(url, sealing, migrate=True) as opened:
         mode = write(opened, lambda conn: conn.exec_driver_sql("PRAGMA journal_mode").scalar_one())
         assert mode == request.param.lower()
@@ -167,7 +169,7 @@ def test_forgotten_room_is_gone(store: Store, tmp_path: Path) -> None:
             plaintexts.put(conn, ROOM, f"${number}", os.urandom(100))
 
     write(store, fill)
-    assert_shredded(store, tmp_path / "store.db", lambda conn: rooms.forget(conn, ROOM))
+    assert_shredded(store, tmp_path / "store.db", lambda conn: rooms.forget(conn, ROOM, now_ms=5))
     assert store.read(sealed_values) == []
 
 
@@ -230,8 +232,8 @@ def test_no_secret_is_ever_in_a_file_in_the_clear(store: Store, tmp_path: Path) 
 def test_log_that_a_reader_kept_is_emptied_by_the_next_write_or_opening(
     url: str, sealing: Sealing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "choose_journal_mode", lambda _version: "WAL")
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connections, "choose_journal_mode", lambda _version: "WAL")
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT_S", 0.05)
     log = tmp_path / "store.db-wal"
     (tmp_path / "copy").mkdir()
     with Store.open(url, sealing, migrate=True) as store:

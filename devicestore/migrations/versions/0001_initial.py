@@ -36,6 +36,7 @@ def _create_store_tables() -> None:
         sa.CheckConstraint("id = 1", name=op.f("ck_meta_one_row")),
         _primary_key("meta", "id"),
     )
+    op.create_table("counter", _name("name"), _int("value"), _primary_key("counter", "name"))
     op.create_table(
         "data_key",
         sa.Column("id", _SEQUENCE, nullable=False),
@@ -63,8 +64,13 @@ def _create_device_tables() -> None:
         _bytes("credential"),
         sa.Column("suites", sa.JSON(), nullable=False),
         _name("display_name", nullable=True),
+        _bytes("device_keys", nullable=True),
         _int("created_at_ms"),
+        _int("updated_at_ms"),
         _int("deleted_at_ms", nullable=True),
+        _int("version"),
+        _int("first_version"),
+        _int("status_version"),
         _slot(nullable=True),
         _bytes("sealed_private_key", nullable=True),
         _slot_key("device"),
@@ -75,6 +81,8 @@ def _create_device_tables() -> None:
         sqlite_autoincrement=True,
     )
     _partial_index("ix_device_live", "device", ["user_id", "device_id"], "deleted_at_ms IS NULL", unique=True)
+    _index("device", "version")
+    _index("device", "status_version")
     op.create_table(
         "key_package",
         sa.Column("seq", _SEQUENCE, nullable=False),
@@ -82,6 +90,7 @@ def _create_device_tables() -> None:
         _name("user_id"),
         _name("device_id"),
         _int("suite"),
+        _int("not_before_ms"),
         _int("not_after_ms"),
         sa.Column("is_last_resort", sa.Boolean(), nullable=False),
         _int("uses"),
@@ -110,15 +119,22 @@ def _create_device_tables() -> None:
     _index("key_package_secret", "delete_after_ms")
     op.create_table(
         "issued_key_package",
-        _bytes("ref_hash"),
+        _bytes("ref"),
         _name("user_id"),
         _name("device_id"),
+        _int("suite"),
+        _int("not_before_ms"),
+        _int("not_after_ms"),
+        sa.Column("is_last_resort", sa.Boolean(), nullable=False),
+        _int("uploaded_at_ms"),
         _name("requester"),
         _name("request_id"),
         _name("room_id", nullable=True),
         _int("issued_at_ms"),
-        _primary_key("issued_key_package", "ref_hash"),
+        _primary_key("issued_key_package", "ref"),
     )
+    _index("issued_key_package", "user_id", "device_id", "issued_at_ms", "ref")
+    _index("issued_key_package", "not_after_ms")
 
 
 def _create_room_tables() -> None:
@@ -126,8 +142,12 @@ def _create_room_tables() -> None:
         "room",
         _name("room_id"),
         _int("version"),
+        _int("fork_count"),
+        _int("wake_at_ms", nullable=True),
+        _int("forgotten_at_ms", nullable=True),
         _primary_key("room", "room_id"),
     )
+    _index("room", "wake_at_ms")
     for table in _RECORDS:
         _create_table_of_room(table, _bytes("key"), _bytes("value"))
     for table in ("epoch", "private_key"):
@@ -149,6 +169,17 @@ def _create_service_tables() -> None:
     )
     _partial_index("ix_outbox_pending", "outbox", ["seq"], "acked_at_ms IS NULL", unique=False)
     _index("outbox", "room_id", "seq")
+    op.create_table(
+        "room_change",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        _name("room_id"),
+        _name("kind"),
+        _bytes("payload"),
+        _int("at_ms"),
+        _primary_key("room_change", "seq"),
+    )
+    _index("room_change", "room_id", "seq")
+    _index("room_change", "at_ms")
     op.create_table(
         "idempotency",
         _name("caller"),

@@ -1,0 +1,38 @@
+"""Numbers that only grow, one row each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import Connection, select
+
+from devicestore.models import Counter
+from devicestore.statements import insert_into
+
+__all__ = ["CounterName", "current", "take"]
+
+
+class CounterName(StrEnum):
+    """What is numbered."""
+
+    DEVICE = "device"
+    """Changes of devices."""
+    ROOM = "room"
+    """What happened in rooms."""
+    STATUS = "status"
+    """Devices whose key packages ran low."""
+
+
+def take(conn: Connection, name: CounterName) -> int:
+    """Return the next number.
+
+    Whoever sees a number has seen, or can see, every smaller one: the row is locked until the transaction ends.
+    """
+    statement = insert_into(conn, Counter).values(name=name.value, value=1)
+    raised = statement.on_conflict_do_update(index_elements=("name",), set_={"value": Counter.value + 1})
+    return int(conn.execute(raised.returning(Counter.value)).scalar_one())
+
+
+def current(conn: Connection, name: CounterName) -> int:
+    """Return the last number that was taken; 0 before the first."""
+    return conn.execute(select(Counter.value).where(Counter.name == name.value)).scalar_one_or_none() or 0
