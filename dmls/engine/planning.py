@@ -131,7 +131,9 @@ def can_found(state: RoomState, now_ms: int, *, wants_to_send: bool) -> OwnDevic
     free = (device for device in state.agent.devices if free_at_ms(state, device.user_id) <= now_ms)
     own = sorted(device for device in free if device in seen.desired)
     of_creator = [device for device in own if device.user_id == creator]
-    if of_creator and (state.agent.is_service or wants_to_send):
+    # Where there were votes and no node is known, the room was forgotten: its group is there, and will be told of.
+    is_new = not state.vote_seq
+    if of_creator and ((state.agent.is_service and is_new) or wants_to_send):
         return state.agent.devices[of_creator[0]]
     if not own or not wants_to_send or creator is None:
         return None

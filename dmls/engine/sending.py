@@ -26,11 +26,12 @@ from dmls.matrix.encoding import encode_canonical_json
 from dmls.mls.framing.padding import pad_to_multiple
 from dmls.mls.group.application import encrypt
 
-__all__ = ["encrypt_event"]
+__all__ = ["PADDING_STEP", "encrypt_event"]
 
 RETRY_MS = 1_000
-PADDING = pad_to_multiple(64)
+PADDING_STEP = 64
 """Plaintexts are padded to a multiple of this many octets, so that short answers look alike."""
+PADDING = pad_to_multiple(PADDING_STEP)
 _MAX_COMMITS = 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
@@ -9,8 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, overload
 
-from devicestore import Connection, Store, rooms
-from dmls.engine.effects import EventResult, Notice, Table
+from devicestore import Connection, Store, counters, rooms
+from devicestore.counters import CounterName
+from devicestore.errors import Stale
+from dmls.engine.effects import EventResult, Notice, Put, Table
+from dmls.engine.forgetting import kept_records
 from dmls.engine.inputs import StoreRolledBack
 from dmls.engine.state import RoomState
 from dmls.ids import RoomId, ServerName, UserId
@@ -25,6 +29,9 @@ __all__ = ["Keeper", "Report"]
 
 MAX_OPEN = 1_000
 """How many rooms are kept in memory."""
+_ATTEMPTS = 8
+"""How often a session is tried in which another process was first."""
+_DUE_AT_ONCE = 100
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,6 +44,10 @@ class Report:
     room_ids: tuple[RoomId, ...]
     has_outgoing: bool
     """There is something new in the outbox."""
+    has_claims: bool
+    """Key packages of devices of this store were given out."""
+    has_happened: bool
+    """There is something to tell those who watch the rooms."""
     notices: tuple[tuple[RoomId, Notice], ...]
     unparked: tuple[tuple[RoomId, str, EventResult], ...]
     """Room, event id and result of events that had waited and do not any more."""
@@ -83,7 +94,7 @@ class Keeper:
         self._rooms: dict[RoomId, OpenRoom] = {}
         self._recent: OrderedDict[RoomId, None] = OrderedDict()
         # Whatever fell due while nobody kept the rooms is done first; after that each says itself when it is to be woken.
-        self._wakes: dict[RoomId, int] = dict.fromkeys(self.all_rooms(), 0)
+        self._wakes: dict[RoomId, int] = {} if store.is_shared else dict.fromkeys(self.all_rooms(), 0)
 
     @overload
     def transact(self, room_ids: Collection[RoomId], work: Callable[[Session], T]) -> T: ...
@@ -105,12 +116,24 @@ class Keeper:
 
         Args:
             room_ids: the rooms, which need not be known yet.
-            work: takes the steps, on this thread; nothing of what it gets may leave before `transact` returns.
-            finish: ends the transaction, on the writing thread; what it returns is the result instead of what `work` returns.
+            work: takes the steps, on this thread; nothing of what it gets may leave before `transact` returns. Where other
+                processes have the store open, too, it is called again if one of them was first.
+            finish: ends the transaction, on a writing thread; what it returns is the result instead of what `work` returns.
 
         Raises:
             StoreError, and whatever `work` or `finish` raise: nothing has happened.
         """
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(Stale):
+                return self._transact(room_ids, work, finish)
+        return self._transact(room_ids, work, finish)
+
+    def _transact(
+        self,
+        room_ids: Collection[RoomId],
+        work: Callable[[Session], T],
+        finish: Callable[[Connection, Written, T], R] | None,
+    ) -> T | R:
         with self._locked(room_ids) as held:
             session = Session(self.env, held, self.env.clock())
             try:
@@ -129,6 +152,8 @@ class Keeper:
         report = Report(
             tuple(session.touched),
             session.has_outgoing(),
+            session.has_claims,
+            session.has_happened(),
             tuple(session.notices),
             tuple(session.unparked),
             tuple(failures),
@@ -152,11 +177,15 @@ class Keeper:
 
     def next_wake_ms(self) -> int | None:
         """Return when time is to pass in some room next, in milliseconds since 1970; None: nothing is due of itself."""
+        if self.env.store.is_shared:
+            return self.env.store.read(rooms.next_wake_ms)
         with self._guard:
             return min(self._wakes.values(), default=None)
 
     def due(self, now_ms: int) -> list[RoomId]:
-        """Return the rooms in which something is due, the one that has waited longest first."""
+        """Return rooms in which something is due, the one that has waited longest first."""
+        if self.env.store.is_shared:
+            return [RoomId(each) for each in self.env.store.read(lambda conn: rooms.due(conn, now_ms, _DUE_AT_ONCE))]
         with self._guard:
             found = [(at_ms, room_id) for room_id, at_ms in self._wakes.items() if at_ms <= now_ms]
         return [room_id for _, room_id in sorted(found)]
@@ -170,6 +199,28 @@ class Keeper:
     def all_rooms(self) -> list[RoomId]:
         """Return all rooms of the store."""
         return [RoomId(each) for each in self.env.store.read(rooms.list_rooms)]
+
+    def forget(self, room_id: RoomId, finish: Callable[[Connection, bool], R]) -> R:
+        """Delete all that is known of a room but what keeps its devices from repeating themselves.
+
+        Args:
+            room_id: the room.
+            finish: ends the transaction, on the writing thread, told whether the room was known; what it returns is the result.
+
+        Raises:
+            InternalError, SealBroken, StoreError: the room cannot be loaded, or not be forgotten; nothing has happened.
+        """
+        with self._locked([room_id]) as held:
+            kept = kept_records(open_engine(self.env, held[room_id]).state)
+            keep = [(change.table, change.key, change.value) for change in kept if isinstance(change, Put)]
+            now_ms = self.env.clock()
+            answer = self.env.store.write(
+                lambda conn: finish(conn, rooms.forget(conn, room_id, now_ms=now_ms, keep=keep))
+            ).result()
+            held[room_id].drop()
+            with self._guard:
+                self._wakes.pop(room_id, None)
+        return answer
 
     def roll_back(self) -> None:
         """Let all rooms know that the store is older than what was sent from it. Repeating it costs external commits only."""
@@ -191,8 +242,20 @@ class Keeper:
             for room_id in sorted(set(room_ids)):
                 held[room_id] = self._find(room_id)
                 locks.enter_context(held[room_id].lock)  # SQ-08
+            if self.env.store.is_shared:
+                self._catch_up(held)
             yield held
         self._close_oldest()
+
+    def _catch_up(self, held: dict[RoomId, OpenRoom]) -> None:
+        """Drop what other processes have changed since it was read."""
+        versions, changes = self.env.store.read(
+            lambda conn: (rooms.versions(conn, held), counters.current(conn, CounterName.DEVICE))
+        )
+        self.people.follow(changes)
+        for room_id, room in held.items():
+            if room.engine is not None and room.version != versions.get(room_id, 0):
+                room.drop()
 
     def _find(self, room_id: RoomId) -> OpenRoom:
         with self._guard:

@@ -28,6 +28,8 @@ from dmls.mls.messages.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL
 __all__ = [
     "CLAIM_MARGIN_MS",
     "DMLS_REQUIRED",
+    "LOW_WATER_MARK",
+    "REPLACED_FOR_MS",
     "accepts",
     "check_offer",
     "claim_for",
@@ -41,13 +43,16 @@ __all__ = [
 
 CLAIM_MARGIN_MS = 3_600_000
 """A key package that expires within this time is not given out, in milliseconds."""
+LOW_WATER_MARK = 10
+"""With no more key packages of a suite than this a device should upload more."""
+REPLACED_FOR_MS = 7 * 86_400_000
+"""How long the private half of a last resort is kept that was given out and then replaced or deleted, in milliseconds."""
 DMLS_REQUIRED = RequiredCapabilities((DMLS_PARAMS, DMLS_NODE_REF), (), (CredentialType.BASIC,))
 """What a key package must support to be added to a DMLS group."""
 
 _LIFETIME_S = 90 * 86_400
 _SKEW_S = 3_600
 _USED_FOR_MS = 3_600_000
-_REPLACED_FOR_MS = 7 * 86_400_000
 
 
 @struct(secret=True)
@@ -72,11 +77,12 @@ def make_bundles(
 def to_row(key_package: KeyPackage, data: bytes) -> NewKeyPackage:
     """Return a checked key package as the store takes it; `data` is its MLSMessage."""
     source = key_package.leaf_node.source
-    not_after = source.not_after if isinstance(source, Lifetime) else 0
+    lifetime = source if isinstance(source, Lifetime) else Lifetime(0, 0)
     return NewKeyPackage(
         ref=key_package_ref(cipher_suite(key_package.cipher_suite), key_package),
         suite=key_package.cipher_suite,
-        not_after_ms=not_after * 1_000,
+        not_before_ms=lifetime.not_before * 1_000,
+        not_after_ms=lifetime.not_after * 1_000,
         is_last_resort=is_last_resort(key_package),
         data=data,
         capabilities=encode(key_package.leaf_node.capabilities),
@@ -148,6 +154,7 @@ def claim_for(
             claimant,
             now_ms=now_ms,
             margin_ms=CLAIM_MARGIN_MS,
+            low_water_mark=LOW_WATER_MARK,
             skip_devices={row.device_id for row in rows} - usable,
             accepts=accepts(DMLS_REQUIRED),
         )
@@ -164,7 +171,7 @@ def store_bundles(conn: Connection, device: Device, bundles: Sequence[KeyPackage
     for upload in key_packages.upload(conn, device.user_id, device.device_id, rows, limit=limit, now_ms=now_ms):
         if upload.replaced is not None:
             # Whoever claimed it may still be about to send the Welcome.
-            key_package_secrets.consume(conn, upload.replaced, delete_after_ms=now_ms + _REPLACED_FOR_MS)
+            key_package_secrets.consume(conn, upload.replaced, delete_after_ms=now_ms + REPLACED_FOR_MS)
 
 
 def keep_secrets(conn: Connection, device: Device, bundles: Iterable[KeyPackageBundle]) -> None:
@@ -172,7 +179,7 @@ def keep_secrets(conn: Connection, device: Device, bundles: Iterable[KeyPackageB
     for bundle in bundles:
         row = to_row(bundle.key_package, b"")
         secret = encode(_Bundle(encode(bundle.key_package), bundle.init_private_key, bundle.encryption_private_key))
-        delete_after_ms = row.not_after_ms + _REPLACED_FOR_MS
+        delete_after_ms = row.not_after_ms + REPLACED_FOR_MS
         key_package_secrets.put(conn, device.user_id, device.device_id, bundle.ref, secret, delete_after_ms=delete_after_ms)
 
 

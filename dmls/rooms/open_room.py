@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
+from devicestore import rooms
 from dmls.engine.agent import Agent, OwnDevice
+from dmls.engine.readiness import SendState
 from dmls.engine.room import RoomEngine
 from dmls.engine.state import RoomState
 from dmls.errors import CodecError, InternalError
@@ -31,6 +33,14 @@ class OpenRoom:
     """When time is to pass in the room next; after a restart at once."""
     told: tuple[RoomMembership, int] | None = None
     """The membership and the generation of the users' devices of which the engine has been told."""
+    version: int = 0
+    """The version of the room in the store; of use while `engine` is there."""
+    stored_wake_at_ms: int | None = None
+    """What the store has for `wake_at_ms`, as far as is known."""
+    is_forgotten: bool = False
+    """Nothing is to be known of the room until its full state is told; of use while `engine` is there."""
+    send_state: SendState | None = None
+    """Whether own devices could send when it was last looked at; None: it was not."""
     idle_ticks: int = 0
     """How often in a row time passed and nothing came of it, although it was said to be due."""
 
@@ -67,10 +77,17 @@ def open_engine(env: Environment, room: OpenRoom) -> RoomEngine:
     """
     if room.engine is None:
         nobody = Agent(env.server_name, env.is_service)
-        records = env.store.read(lambda conn: list(load_records(conn, room.room_id)))
+        is_forgotten, versions, records = env.store.read(
+            lambda conn: (
+                rooms.is_forgotten(conn, room.room_id),
+                rooms.versions(conn, [room.room_id]),
+                list(load_records(conn, room.room_id)),
+            )
+        )
         try:
             state = RoomEngine.load(room.room_id, nobody, records).state
         except CodecError as error:
             raise InternalError("a record of the room does not decode") from error
         room.engine = RoomEngine(replace(state, agent=agent_for(env, state)))
+        room.is_forgotten, room.version = is_forgotten, versions.get(room.room_id, 0)
     return room.engine

@@ -66,6 +66,7 @@ class People:
         self._lock = threading.Lock()
         self._known: dict[UserId, Person] = {}
         self._generation = 0
+        self._changes = 0
 
     @property
     def generation(self) -> int:
@@ -77,6 +78,17 @@ class People:
         with self._lock:
             self._known.pop(user_id, None)
             self._generation += 1
+
+    def follow(self, changes: int) -> None:
+        """Read everybody anew next time if devices have changed in the store since this was last called.
+
+        `changes` is how often they have; another process of the service may have made the changes.
+        """
+        with self._lock:
+            if changes != self._changes:
+                self._changes = changes
+                self._known.clear()
+                self._generation += 1
 
     def find(self, user_ids: Iterable[UserId]) -> dict[UserId, Person]:
         """Return users by id; one who never had a device has version 0.
@@ -116,6 +128,6 @@ class People:
             user_id,
             devices.device_list_version(conn, user_id),
             tuple((device_of_row(row), frozenset(row.suites)) for row in rows),
-            tuple(device_of_row(gone.device) for gone in devices.list_deleted(conn, user_id)),
+            tuple(map(device_of_row, devices.list_deleted(conn, user_id))),
             tuple(keys),
         )

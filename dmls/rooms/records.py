@@ -22,8 +22,20 @@ def load_records(conn: Connection, room_id: RoomId) -> Iterator[tuple[str, bytes
         yield Table.PLAINTEXT, bytes.fromhex(name), plaintexts.get(conn, room_id, name)
 
 
-def apply_changes(conn: Connection, room_id: RoomId, changes: Iterable[StoreChange]) -> None:
-    """Store the changes of a step, at most one of each record. The room is made if it is new."""
+def apply_changes(
+    conn: Connection,
+    room_id: RoomId,
+    changes: Iterable[StoreChange],
+    *,
+    fork_count: int = 0,
+    wake_at_ms: int | None = None,
+    expected: int | None = None,
+) -> int:
+    """Store the changes of a step, at most one of each record, and return the room's new version; it is made if it is new.
+
+    Raises:
+        Stale: the room has not the expected version.
+    """
     puts: list[tuple[str, bytes, bytes]] = []
     deletes: list[tuple[str, bytes]] = []
     texts: list[StoreChange] = []
@@ -34,7 +46,7 @@ def apply_changes(conn: Connection, room_id: RoomId, changes: Iterable[StoreChan
             puts.append((change.table, change.key, change.value))
         else:
             deletes.append((change.table, change.key))
-    rooms.apply(conn, room_id, puts, deletes)
+    version = rooms.apply(conn, room_id, puts, deletes, fork_count=fork_count, wake_at_ms=wake_at_ms, expected=expected)
     for change in texts:
         # The store names plaintexts by text; a key is an event id, or the hash of a message whose event has not come yet.
         name = change.key.hex()
@@ -42,3 +54,4 @@ def apply_changes(conn: Connection, room_id: RoomId, changes: Iterable[StoreChan
             plaintexts.put(conn, room_id, name, change.value)
         else:
             plaintexts.remove(conn, room_id, name)
+    return version

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from devicestore import Connection, blobs, outbox
+from devicestore import Connection, blobs, outbox, room_changes, rooms
 from devicestore.outbox import NewItem
+from devicestore.room_changes import NewChange
 from dmls.engine.effects import (
     BackfillWanted,
     BlobToUpload,
@@ -23,14 +24,18 @@ from dmls.engine.effects import (
     Table,
     ToDeviceToSend,
 )
-from dmls.engine.inputs import DecryptRequested, EventReceived, Input, ToDeviceReceived
+from dmls.engine.inputs import DecryptRequested, EventReceived, Input, KeyPackagesProvided, ToDeviceReceived
+from dmls.engine.planning import make_plan
+from dmls.engine.readiness import send_state
 from dmls.engine.room import RoomEngine
 from dmls.engine.state import RoomState
 from dmls.errors import DMLSError
+from dmls.forks.graph import Device
 from dmls.ids import CommitRef, KeyPackageRef, RoomId
 from dmls.matrix.bodies import VoteBody, WelcomeBody, parse_body
 from dmls.matrix.encoding import parse_json_object
 from dmls.mls.group.leaf import KeyPackageBundle
+from dmls.rooms.changes import Change, SendStateChanged, encode_change, find_changes
 from dmls.rooms.environment import Environment
 from dmls.rooms.key_packages import consume, load_bundles
 from dmls.rooms.open_room import OpenRoom, open_engine
@@ -71,9 +76,16 @@ class Session:
         """What steps wanted and the store may have; the settling takes care of it."""
         self.touched: dict[RoomId, None] = {}
         """Rooms in which something happened that may call for more."""
+        self.has_claims = False
+        """Key packages of devices of this store were given out."""
         self._rooms = rooms
         self._changes: dict[RoomId, dict[tuple[Table, bytes], StoreChange]] = {}
         self._outgoing: list[_Outgoing] = []
+        self._revived: list[RoomId] = []
+        self._before: dict[RoomId, RoomState] = {}
+        self._exhausted: list[tuple[RoomId, Device]] = []
+        self._happened: list[NewChange] = []
+        self._versions: dict[RoomId, int] = {}
         self._consumed: dict[KeyPackageRef, KeyPackageBundle] = {}
 
     def has(self, room_id: RoomId) -> bool:
@@ -96,6 +108,16 @@ class Session:
         """Return what is known of a room now."""
         return self.engine(room_id).state
 
+    def is_forgotten(self, room_id: RoomId) -> bool:
+        """Tell whether nothing is to be known of a room until its full state is told."""
+        self.engine(room_id)
+        return self._rooms[room_id].is_forgotten
+
+    def revive(self, room_id: RoomId) -> None:
+        """Let a forgotten room be one like all others again."""
+        self._rooms[room_id].is_forgotten = False
+        self._revived.append(room_id)
+
     def touch(self, room_id: RoomId) -> None:
         """Have what is due in a room done."""
         self.touched[room_id] = None
@@ -110,6 +132,9 @@ class Session:
             InternalError, SealBroken, StoreError: the room cannot be loaded.
         """
         engine = self.engine(room_id)
+        self._before.setdefault(room_id, engine.state)
+        if isinstance(happened, KeyPackagesProvided):
+            self._exhausted += ((room_id, device) for device, data in happened.key_packages.items() if data is None)
         bundles = self._bundles(engine, happened, contents)
         effects = engine.step(happened, self.now_ms, self.env.random, bundles)
         self._rooms[room_id].wake_at_ms = effects.wake_at_ms
@@ -142,8 +167,10 @@ class Session:
         Raises:
             StoreError: nothing was written.
         """
-        if self._outgoing or self._consumed or any(self._changes.values()):
+        self._tell()
+        if self._outgoing or self._consumed or self._happened or self._wakes() or any(self._changes.values()):
             self.env.store.write(self._write).result()
+            self._note_written()
 
     def write_and(self, finish: Callable[[Connection, Written], T]) -> T:
         """Make everything durable in one transaction, which `finish` ends, and return what that returns.
@@ -151,11 +178,52 @@ class Session:
         Raises:
             StoreError, and whatever `finish` raises: nothing was written.
         """
-        return self.env.store.write(lambda conn: finish(conn, self._write(conn))).result()  # SQ-07
+        self._tell()
+        answer = self.env.store.write(lambda conn: finish(conn, self._write(conn))).result()  # SQ-07
+        self._note_written()
+        return answer
+
+    def _wakes(self) -> dict[RoomId, int | None]:
+        """Return when rooms are to be woken that others may have to wake, where the store has another time for it."""
+        if not self.env.store.is_shared:
+            return {}
+        rooms_touched = {room_id: self._rooms[room_id] for room_id in self.touched}
+        return {room_id: room.wake_at_ms for room_id, room in rooms_touched.items() if room.wake_at_ms != room.stored_wake_at_ms}
+
+    def _note_written(self) -> None:
+        for room_id, version in self._versions.items():
+            self._rooms[room_id].version = version
+        for room_id in {*self._versions, *self.touched}:
+            self._rooms[room_id].stored_wake_at_ms = self._rooms[room_id].wake_at_ms
 
     def has_outgoing(self) -> bool:
         """Tell whether the outbox gets anything."""
         return bool(self._outgoing)
+
+    def has_happened(self) -> bool:
+        """Tell whether there is something to tell those who watch the rooms; of use after they were written."""
+        return bool(self._happened)
+
+    def _tell(self) -> None:
+        """Work out what those who watch the rooms are told."""
+        if not self.env.is_service:
+            return
+        for room_id, before in self._before.items():
+            after, room = self.state(room_id), self._rooms[room_id]
+            happened: list[Change] = list(
+                find_changes(
+                    before,
+                    after,
+                    self._changes.get(room_id, {}).values(),
+                    (notice for of, notice in self.notices if of == room_id),
+                    ((event_id, result) for of, event_id, result in self.unparked if of == room_id),
+                    (device for of, device in self._exhausted if of == room_id),
+                )
+            )
+            was, room.send_state = room.send_state, send_state(after, make_plan(after, self.now_ms), self.now_ms)
+            if was not in (None, room.send_state):
+                happened.append(SendStateChanged(room.send_state))
+            self._happened += (encode_change(room_id, change) for change in happened)
 
     def _bundles(
         self, engine: RoomEngine, happened: Input, contents: Iterable[Mapping[str, object]]
@@ -171,9 +239,25 @@ class Session:
         return self.env.store.read(lambda conn: load_bundles(conn, refs, now_ms=self.now_ms))
 
     def _write(self, conn: Connection) -> Written:
+        is_shared = self.env.store.is_shared
+        self._versions = {}
         for room_id, changes in self._changes.items():
             if changes:
-                apply_changes(conn, room_id, changes.values())
+                room = self._rooms[room_id]
+                self._versions[room_id] = apply_changes(
+                    conn,
+                    room_id,
+                    changes.values(),
+                    fork_count=_fork_count(self.state(room_id)),
+                    wake_at_ms=room.wake_at_ms,
+                    expected=room.version if is_shared else None,
+                )
+        for room_id, wake_at_ms in self._wakes().items():
+            if room_id not in self._versions:
+                rooms.note_wake(conn, room_id, wake_at_ms)
+        room_changes.append(conn, self._happened, now_ms=self.now_ms)
+        for room_id in self._revived:
+            rooms.revive(conn, room_id)
         for bundle in self._consumed.values():
             consume(conn, bundle, now_ms=self.now_ms)
         return Written(tuple(self._append(conn)))
@@ -226,6 +310,10 @@ def _unsent_nodes(pending: Iterable[StoredItem]) -> dict[CommitRef, int]:
     """Return the items that carry nodes, by commit_ref."""
     actions = ((item.seq, item.action) for item in pending)
     return {action.commit_ref: seq for seq, action in actions if isinstance(action, EventToSend) and action.commit_ref}
+
+
+def _fork_count(state: RoomState) -> int:
+    return 0 if state.head is None else len(state.tally.side_heads(state.head))
 
 
 def _nodes_before(state: RoomState, item: OutboxItem) -> tuple[CommitRef, ...]:

@@ -129,6 +129,7 @@ def _claim(session: Session, room_id: RoomId, wanted: ClaimWanted) -> bool:
     # A transaction of its own: should this session fail, the packages are lost, which costs less than giving one out twice.
     claimant = Claimant(env.server_name, env.random(16).hex(), room_id)
     claimed = env.store.write(lambda conn: claim_for(conn, own, wanted.cipher_suite, claimant, now_ms=session.now_ms)).result()
+    session.has_claims = True
     session.step(room_id, KeyPackagesProvided(claimed))
     return True
 

@@ -59,9 +59,10 @@ class Clock:
 class Home:
     """A homeserver with its service's store and keeper."""
 
-    def __init__(self, name: str, folder: Path, clock: Clock, seed: int) -> None:
+    def __init__(self, name: str, folder: Path, clock: Clock, seed: int, url: str = "") -> None:
         self.server = ServerName(name)
         self.path = folder / f"{name}.db"
+        self.url = url or f"sqlite:///{self.path}"
         self.clock = clock
         self.random = random.Random(f"{seed} {name}").randbytes
         self.secrets: dict[Device, Secret] = {}
@@ -69,7 +70,7 @@ class Home:
         self.open()
 
     def open(self, *, max_open: int = 1_000) -> None:
-        self.store = Store.open(f"sqlite:///{self.path}", Sealing(b"k" * 32), migrate=True)
+        self.store = Store.open(self.url, Sealing(b"k" * 32), migrate=True)
         self.keeper = Keeper(
             self.store,
             self.server,
