@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: Final = {
     "demo": "dmls.cli.demo",
     "serve": "dmls.cli.serve",
+    "token": "dmls.cli.token",
     "conformance": "dmls.cli.conformance",
     "inspect": "dmls.cli.inspect",
     "room": "dmls.cli.room",

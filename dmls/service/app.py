@@ -30,15 +30,16 @@ from dmls.service.calls import Calls
 from dmls.service.config import Settings
 from dmls.service.core import Core
 from dmls.service.defects import log_defect
-from dmls.service.identity import local_only
+from dmls.service.identity import Identities
 from dmls.service.interceptors.chain import interceptors
-from dmls.service.outbox import OutboxStream
 from dmls.service.servicers.admin import AdminServicer
 from dmls.service.servicers.devices import DeviceServicer
 from dmls.service.servicers.encryption import EncryptionServicer
 from dmls.service.servicers.key_packages import KeyPackageServicer
 from dmls.service.servicers.rooms import RoomServicer
 from dmls.service.signals import Signal
+from dmls.service.streams import Streams
+from dmls.service.tls import server_credentials
 from dmls.service.workers import Workers
 from dmls.v1 import (
     admin_pb2,
@@ -80,7 +81,7 @@ def open_core(settings: Settings, on_report: Callable[[Report], None]) -> Core:
     _own_directory(settings.data)
     try:
         sealing = Sealing(load_or_create_key(settings.data / _KEY))
-        store = Store.open(f"sqlite:///{(settings.data / SERVICE_DATABASE).resolve()}", sealing, migrate=True)
+        store = Store.open(_database_url(settings), sealing, migrate=True)
     except StoreError as error:
         raise StartError(f"{settings.data}: {error}") from error
     try:
@@ -98,6 +99,12 @@ def open_core(settings: Settings, on_report: Callable[[Report], None]) -> Core:
         on_report=on_report,
     )
     return Core(keeper, identity, hosting=settings.hosting)
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database is not None:
+        return settings.database.get_secret_value()
+    return f"sqlite:///{(settings.data / SERVICE_DATABASE).resolve()}"
 
 
 def _identity(conn: Connection, server_name: str) -> meta.Identity:
@@ -137,10 +144,12 @@ class Service:
         """
         loop = asyncio.get_running_loop()
         self._outbox_changed, self._rooms_changed = Signal(loop), Signal(loop)
+        self._devices_changed, self._key_packages_changed, self._happened = Signal(loop), Signal(loop), Signal(loop)
         core = await loop.run_in_executor(None, lambda: open_core(self._settings, self._note))
         self._calls = Calls(core)
-        self._outbox = OutboxStream(self._calls, self._outbox_changed, keepalive_s=self._settings.keepalive_s)
-        self._workers = Workers(self._calls, rooms_changed=self._rooms_changed)
+        signals = (self._outbox_changed, self._devices_changed, self._key_packages_changed, self._happened)
+        self._streams = [Streams(self._calls, changed, keepalive_s=self._settings.keepalive_s) for changed in signals]
+        self._workers = Workers(self._calls, rooms_changed=self._rooms_changed, key_packages_changed=self._key_packages_changed)
         self._health = health_aio.HealthServicer()
         self._server = self._make_server(core)
         try:
@@ -158,7 +167,8 @@ class Service:
     async def stop(self) -> None:
         """Take no new calls, let those under way end, and close everything."""
         await self._health.enter_graceful_shutdown()
-        self._outbox.stop()
+        for streams in self._streams:
+            streams.stop()
         await self._server.stop(self._settings.grace_s)
         await self._workers.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
@@ -170,8 +180,10 @@ class Service:
 
     def _make_server(self, core: Core) -> grpc.aio.Server:
         limits = core.limits
+        has_tls = self._settings.tls is not None
+        identities = Identities(core.store, core.server_name, core.now_ms, has_tls=has_tls)
         server = grpc.aio.server(
-            interceptors=interceptors(core.server_name, local_only(core.server_name), limits=limits),
+            interceptors=interceptors(core.server_name, identities.authenticate, limits=limits),
             options=[
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -179,9 +191,12 @@ class Service:
             ],
         )
         calls = self._calls
-        device_pb2_grpc.add_DeviceServiceServicer_to_server(DeviceServicer(calls), server)
-        key_package_pb2_grpc.add_KeyPackageServiceServicer_to_server(KeyPackageServicer(calls, self._workers), server)
-        room_pb2_grpc.add_RoomServiceServicer_to_server(RoomServicer(calls, self._outbox), server)
+        outbox, device_changes, key_package_status, room_changes = self._streams
+        devices_servicer = DeviceServicer(calls, device_changes, self._devices_changed)
+        device_pb2_grpc.add_DeviceServiceServicer_to_server(devices_servicer, server)
+        key_packages_servicer = KeyPackageServicer(calls, self._workers, key_package_status, self._key_packages_changed)
+        key_package_pb2_grpc.add_KeyPackageServiceServicer_to_server(key_packages_servicer, server)
+        room_pb2_grpc.add_RoomServiceServicer_to_server(RoomServicer(calls, outbox, room_changes), server)
         encryption_pb2_grpc.add_EncryptionServiceServicer_to_server(EncryptionServicer(calls), server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(calls), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -189,9 +204,12 @@ class Service:
         return server
 
     def _bind(self) -> str:
-        listen = self._settings.listen
+        listen, files = self._settings.listen, self._settings.tls
         try:
-            port = self._server.add_insecure_port(listen)
+            if files is None:
+                port = self._server.add_insecure_port(listen)
+            else:
+                port = self._server.add_secure_port(listen, server_credentials(files, log_defect))
         except RuntimeError as error:
             raise StartError(f"cannot listen on {listen}") from error
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
@@ -200,6 +218,10 @@ class Service:
         """Pass on what a session did. Called on the session's thread."""
         if report.has_outgoing:
             self._outbox_changed.fire()
+        if report.has_happened:
+            self._happened.fire()
+        if report.has_claims:
+            self._key_packages_changed.fire()
         self._rooms_changed.fire()
         for room_id, notice in report.notices:
             said = {"kind": notice.kind.value, "commit_ref": notice.commit_ref.hex(), "about": notice.text}

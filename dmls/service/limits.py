@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dmls.rooms.key_packages import LOW_WATER_MARK
 from dmls.v1 import admin_pb2
 
 __all__ = ["Limits"]
@@ -37,7 +38,7 @@ class Limits:
     """Longest lifetime of a key package."""
     clock_skew: timedelta = timedelta(hours=1)
     """How far clocks may differ."""
-    key_package_low_water_mark: int = 10
+    key_package_low_water_mark: int = LOW_WATER_MARK
     """Below this number of key packages of a suite a device should upload more."""
     max_claim_users: int = 100
     """Most users in one claim."""

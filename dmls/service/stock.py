@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from devicestore import Connection, devices, key_packages
+from devicestore import Connection, devices, key_package_lists
 from devicestore.devices import Custody, DeviceRow
 from devicestore.errors import NotFound
 from dmls.forks.graph import Device
@@ -56,8 +56,8 @@ def _refill(core: Core, row: DeviceRow) -> int:
     """
     now_ms = core.now_ms()
 
-    def read(conn: Connection) -> tuple[list[key_packages.SuiteStatus], Secret]:
-        status = key_packages.status(conn, row.user_id, row.device_id, now_ms=now_ms, margin_ms=CLAIM_MARGIN_MS)
+    def read(conn: Connection) -> tuple[list[key_package_lists.SuiteStatus], Secret]:
+        status = key_package_lists.status(conn, row.user_id, row.device_id, now_ms=now_ms, margin_ms=CLAIM_MARGIN_MS)
         return status, Secret(devices.signature_private_key(conn, row.user_id, row.device_id))
 
     try:

@@ -6,58 +6,42 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
-from devicestore import Connection, idempotency, key_package_secrets, key_packages, outbox
 from dmls.service.calls import Calls
-from dmls.service.core import Core
 from dmls.service.defects import log_defect
 from dmls.service.signals import Signal
 from dmls.service.stock import refill, refill_all
+from dmls.service.upkeep import run_tasks
 
-__all__ = ["Workers", "purge"]
+__all__ = ["Workers"]
 
 _PAUSE_AFTER_FAILURE_S = 1.0
 _LONGEST_SLEEP_S = 60.0
+_SHARED_SLEEP_S = 5.0
+"""And where other processes may note that a room is to be woken."""
 _UPKEEP_EVERY_S = 600.0
-_ACKED_FOR_MS = 7 * 86_400_000
-"""How long an acknowledged outbox item is remembered, so that another answer to it is noticed, in milliseconds."""
 
+T = TypeVar("T")
 _log = structlog.get_logger("dmls.service.workers")
-
-
-def purge(core: Core) -> int:
-    """Delete what is over: expired key packages, used private halves, old answers and acknowledged items; return how many.
-
-    Raises:
-        StoreError: the store cannot be written.
-    """
-
-    def work(conn: Connection) -> int:
-        now_ms = core.now_ms()
-        return (
-            key_packages.purge_expired(conn, now_ms=now_ms)
-            + key_package_secrets.purge(conn, now_ms=now_ms)
-            + idempotency.purge_expired(conn, now_ms=now_ms)
-            + outbox.purge(conn, acked_before_ms=now_ms - _ACKED_FOR_MS)
-        )
-
-    return core.store.write(work).result()
 
 
 class Workers:
     """The tasks of one service."""
 
-    def __init__(self, calls: Calls, *, rooms_changed: Signal) -> None:
+    def __init__(self, calls: Calls, *, rooms_changed: Signal, key_packages_changed: Signal) -> None:
         """Work for the service of `calls`.
 
         Args:
             calls: runs the work.
             rooms_changed: fired when a room may want to be woken at another time.
+            key_packages_changed: is fired when key packages have expired.
         """
         self._calls = calls
         self._rooms_changed = rooms_changed
+        self._key_packages_changed = key_packages_changed
         self._claimed: set[tuple[str, str]] = set()
         self._was_claimed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,10 +68,11 @@ class Workers:
         core = self._calls.core
         while True:
             changed = self._rooms_changed.next
-            for room_id in core.keeper.due(core.now_ms()):
+            for room_id in await self._guarded(lambda: core.keeper.due(core.now_ms())) or ():
                 await self._guarded(partial(core.keeper.wake, room_id))
-            at_ms = core.keeper.next_wake_ms()
-            sleep_s = _LONGEST_SLEEP_S if at_ms is None else min((at_ms - core.now_ms()) / 1_000, _LONGEST_SLEEP_S)
+            at_ms = await self._guarded(core.keeper.next_wake_ms)
+            longest_s = _SHARED_SLEEP_S if core.store.is_shared else _LONGEST_SLEEP_S
+            sleep_s = longest_s if at_ms is None else min((at_ms - core.now_ms()) / 1_000, longest_s)
             await _wait(changed, max(sleep_s, 0.0))
 
     async def _keep_stock(self) -> None:
@@ -106,16 +91,18 @@ class Workers:
 
     async def _purge(self) -> None:
         while True:
-            await self._guarded(partial(purge, self._calls.core))
+            await self._guarded(partial(run_tasks, self._calls.core))
+            self._key_packages_changed.fire()
             await asyncio.sleep(_UPKEEP_EVERY_S)
 
-    async def _guarded(self, work: Callable[[], object]) -> None:
+    async def _guarded(self, work: Callable[[], T]) -> T | None:
         """Run blocking work; if it fails, say so and pause, and leave it to its next turn."""
         try:
-            await self._calls.run(work)
+            return await self._calls.run(work)
         except Exception as error:  # noqa: BLE001 - a worker outlives whatever one turn meets
             log_defect(error)
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
+            return None
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -18,6 +18,7 @@ from dmls.ids import ServerName
 from dmls.service.auth import ANONYMOUS, Caller, local_homeserver
 from dmls.service.identity import local_only
 from dmls.service.interceptors.admission import current_caller
+from dmls.service.interceptors.around import Call
 from dmls.service.interceptors.chain import interceptors
 from dmls.service.limits import Limits
 from dmls.v1 import device_pb2, device_pb2_grpc, room_pb2, room_pb2_grpc
@@ -147,7 +148,10 @@ def test_a_malformed_request_names_its_field() -> None:
 
 
 def test_a_caller_without_identity_learns_nothing_of_the_form() -> None:
-    nobody = interceptors(HERE, lambda call: ANONYMOUS)
+    async def authenticate(call: Call) -> Caller:
+        return ANONYMOUS
+
+    nobody = interceptors(HERE, authenticate)
     for user_id in ("@alice:here.example", "alice"):
         failure, callers = _get_device(user_id, nobody)
         assert failure is not None

@@ -21,7 +21,7 @@ from dmls.service.core import Core, Record
 from dmls.service.errors import InvalidRequestError, RequestIdReusedError
 from dmls.service.handlers.devices import register_device
 from dmls.service.paging import Place, page_of, page_size, read_token
-from dmls.service.workers import purge
+from dmls.service.upkeep import run_tasks
 from dmls.v1 import common_pb2, device_pb2
 from tests.service.loopback import run
 from tests.service.scene import ROOM, Client, World, refused, running
@@ -158,8 +158,8 @@ def test_what_is_over_is_deleted(core: Core) -> None:
         idempotency.put(conn, "c", "m", "r", b"h", b"answer", now_ms=1, expires_at_ms=2)
 
     core.store.write(fill).result()
-    assert purge(core) == 1
-    assert purge(core) == 0
+    assert run_tasks(core) == 1
+    assert run_tasks(core) == 0
 
 
 def test_a_damaged_room_is_a_defect_that_others_do_not_notice(tmp_path: Path) -> None:

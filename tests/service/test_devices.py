@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dmls.forks.aad import encode_identity
 from dmls.ids import DeviceId, UserId
-from dmls.mls.codec import encode_as
+from dmls.mls.codec import encode_as, opaque
 from dmls.mls.messages.credential import BasicCredential, Credential
 from dmls.v1 import common_pb2, device_pb2, key_package_pb2, room_pb2
 from tests.service.loopback import run
-from tests.service.scene import Client, Home, refused, running, two_homes
+from tests.service.scene import SUITE, Client, Home, refused, running, two_homes
 
 ALICE = "@alice:hs1"
 HOSTED, CLIENT = common_pb2.CUSTODY_HOSTED, common_pb2.CUSTODY_CLIENT
@@ -208,5 +209,110 @@ def test_deleting_a_device_has_its_leaf_removed_for_good(tmp_path: Path) -> None
                 assert members == [(ALICE, "D1"), ("@dan:hs2", "D1")]
             graph = await hs2.rooms.GetEpochGraph(room_pb2.GetEpochGraphRequest(room_id="!room:hs1"))
             assert [ref.device_id for node in graph.nodes for ref in node.removed] == ["D2"]
+
+    run(main())
+
+
+def rotation(old: Client, new: Client, **fields: Any) -> device_pb2.UpdateDeviceRequest:
+    """Ask for another signature key, with a proof by the old one."""
+    content = b"".join(
+        encode_as(opaque, value) for value in (old.user_id.encode(), old.device_id.encode(), new.own.device.signature_key)
+    )
+    proof = SUITE.sign_with_label(old.own.client.signature_private_key, "DMLS 1.0 Key Rotation", content)
+    device = device_pb2.Device(user_id=old.user_id, device_id=old.device_id, signature_keys=[new.key])
+    request = device_pb2.UpdateDeviceRequest(device=device, **{"rotation_proof": proof, **fields})
+    request.update_mask.paths.append("signature_keys")
+    return request
+
+
+async def shown(home: Home, device_id: str) -> device_pb2.Device:
+    return (await home.devices.GetDevice(device_pb2.GetDeviceRequest(user_id=ALICE, device_id=device_id))).device  # type: ignore[no-any-return]
+
+
+def test_a_name_and_published_keys_are_changed_as_the_mask_says(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as home:
+            phone = Client(ALICE, "PHONE", os.urandom)
+            request = request_for(phone)
+            request.device_keys = b'{"keys":{}}'
+            before = (await home.devices.RegisterDevice(request)).device
+            assert before.device_keys == b'{"keys":{}}'
+            update = device_pb2.UpdateDeviceRequest(
+                device=device_pb2.Device(user_id=ALICE, device_id="PHONE", display_name="phone", device_keys=b"ignored"),
+                request_id="r1",
+            )
+            update.update_mask.paths.append("display_name")
+            after = (await home.devices.UpdateDevice(update)).device
+            assert (after.display_name, after.device_keys) == ("phone", before.device_keys)
+            assert after.version > before.version
+            assert after.update_time.ToMilliseconds() >= before.update_time.ToMilliseconds()
+            assert (await home.devices.UpdateDevice(update)).device == after
+            assert await shown(home, "PHONE") == after
+            update.update_mask.paths[:] = ["device_keys"]
+            update.request_id = "r2"
+            assert (await home.devices.UpdateDevice(update)).device.device_keys == b"ignored"
+            update.device.device_id, update.request_id = "NONE", ""
+            async with refused() as told:
+                await home.devices.UpdateDevice(update)
+            assert (told[0].code, told[0].resource) == ("NOT_FOUND", ("device", "NONE"))
+            update.update_mask.paths[:] = ["custody"]
+            async with refused() as told:
+                await home.devices.UpdateDevice(update)
+            assert told[0].violations[0][0] == "update_mask"
+
+    run(main())
+
+
+def test_another_key_needs_the_word_of_the_old_one_and_buries_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as home:
+            old, new = Client(ALICE, "PHONE", os.urandom), Client(ALICE, "PHONE", os.urandom)
+            await home.register(ALICE, "PHONE", old)
+            await home.upload(old, old.key_packages(2))
+            before = await shown(home, "PHONE")
+            for bad in (b"", bytes(64), rotation(new, new).rotation_proof):
+                async with refused() as told:
+                    await home.devices.UpdateDevice(rotation(old, new, rotation_proof=bad))
+                assert told[0].code == "INVALID_ARGUMENT"
+            assert await shown(home, "PHONE") == before
+
+            after = (await home.devices.UpdateDevice(rotation(old, new))).device
+            assert after.signature_keys[0].public_key == new.key.public_key
+            assert (after.create_time, after.custody) == (before.create_time, CLIENT)
+            status = key_package_pb2.GetKeyPackageStatusRequest(user_id=ALICE, device_id="PHONE")
+            (suite,) = (await home.key_packages.GetKeyPackageStatus(status)).status.suites
+            assert suite.available == 0
+            async with refused():
+                await home.upload(old, old.key_packages())
+            await home.upload(new, new.key_packages())
+            async with refused() as told:
+                await home.devices.UpdateDevice(rotation(new, old))
+            assert told[0].code == "ALREADY_EXISTS"
+
+    run(main())
+
+
+def test_a_hosted_device_takes_no_key_from_others(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as home:
+            await home.register(ALICE, "PHONE")
+            stranger = Client(ALICE, "PHONE", os.urandom)
+            async with refused() as told:
+                await home.devices.UpdateDevice(rotation(stranger, stranger))
+            assert told[0].code == "FAILED_PRECONDITION"
+
+    run(main())
+
+
+def test_a_deleted_device_is_shown_by_its_tombstone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as home:
+            await home.register(ALICE, "PHONE")
+            delete = device_pb2.DeleteDeviceRequest(user_id=ALICE, device_id="PHONE")
+            gone = (await home.devices.DeleteDevice(delete)).device
+            assert await shown(home, "PHONE") == gone
+            async with refused() as told:
+                await shown(home, "NONE")
+            assert (told[0].code, told[0].resource) == ("NOT_FOUND", ("device", "NONE"))
 
     run(main())

@@ -57,7 +57,8 @@ def ingest_events(core: Core, request: room_pb2.IngestEventsRequest, record: Rec
 
     def work(session: Session) -> Session:
         for position in wanted:
-            results[position] = _guarded(_ingest_event, session, events[position])
+            if not session.is_forgotten(RoomId(events[position].room_id)):
+                results[position] = _guarded(_ingest_event, session, events[position])
         return session
 
     def finish(conn: Connection, _written: Written, session: Session) -> room_pb2.IngestEventsResponse:
@@ -94,7 +95,8 @@ def ingest_to_device(
 
     def work(session: Session) -> None:
         for position, (room_id, happened) in welcomes.items():
-            results[position] = _guarded(_ingest, session, room_id, happened.message_id, happened)
+            if not session.is_forgotten(room_id):
+                results[position] = _guarded(_ingest, session, room_id, happened.message_id, happened)
 
     def finish(conn: Connection, _written: Written, _nothing: None) -> room_pb2.IngestToDeviceResponse:
         answer = room_pb2.IngestToDeviceResponse(results=results)

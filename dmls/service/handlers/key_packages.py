@@ -1,11 +1,10 @@
-"""UploadKeyPackages, ClaimKeyPackages, GetKeyPackageStatus."""
+"""UploadKeyPackages and ClaimKeyPackages."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from devicestore import Connection, devices, key_packages
+from devicestore import Connection, devices, key_package_lists, key_packages
 from devicestore import errors as store_errors
 from devicestore.devices import Custody, DeviceRow
 from devicestore.key_packages import Claim, Claimant, ClaimStatus, NewKeyPackage, Upload, UploadStatus
@@ -14,13 +13,21 @@ from dmls.matrix.identifiers import parse_user_id, server_of
 from dmls.mls.messages.extensions import RequiredCapabilities
 from dmls.rooms.key_packages import CLAIM_MARGIN_MS, accepts, check_offer, to_row
 from dmls.rooms.people import device_of_row
-from dmls.service.convert import to_timestamp
 from dmls.service.core import Core, Record, no_record
 from dmls.service.errors import InvalidItemError, UnknownResourceError
+from dmls.service.handlers.key_package_status import to_status
 from dmls.service.status import to_failure
 from dmls.v1 import common_pb2, key_package_pb2
 
-__all__ = ["claim_key_packages", "get_key_package_status", "required_capabilities", "upload_key_packages"]
+__all__ = [
+    "check_uploads",
+    "claim_key_packages",
+    "find_device",
+    "judge_upload",
+    "required_capabilities",
+    "upload_key_packages",
+    "upload_result",
+]
 
 _UPLOADED = {
     UploadStatus.STORED: key_package_pb2.UPLOAD_OUTCOME_STORED,
@@ -45,30 +52,23 @@ def upload_key_packages(
         StateError: its keys are held here, so it has nothing to upload.
         InvalidItemError: one is bad, and partial success was not asked for; nothing is stored.
     """
-    row = _device(core, request.user_id, request.device_id)
+    row = find_device(core, request.user_id, request.device_id)
     if row.custody is Custody.HOSTED:
         raise StateError("the key packages of a hosted device are made here")
-    device, now_ms = device_of_row(row), core.now_ms()
-    checked: list[NewKeyPackage | DMLSError] = []
-    for data in request.key_packages:
-        try:
-            key_package = check_offer(data, device, row.suites, now_ms, core.group_limits())
-        except DMLSError as error:
-            checked.append(error)
-        else:
-            checked.append(to_row(key_package, data))
+    checked = check_uploads(core, row, request.key_packages)
 
     def work(conn: Connection) -> key_package_pb2.UploadKeyPackagesResponse:
         items = [item for item in checked if isinstance(item, NewKeyPackage)]
         limit = core.limits.max_key_packages_per_device
-        uploads = iter(key_packages.upload(conn, row.user_id, row.device_id, items, limit=limit, now_ms=now_ms))
-        outcomes = [item if isinstance(item, DMLSError) else _refusal(next(uploads)) for item in checked]
+        uploads = iter(key_packages.upload(conn, row.user_id, row.device_id, items, limit=limit, now_ms=core.now_ms()))
+        outcomes = [item if isinstance(item, DMLSError) else judge_upload(next(uploads)) for item in checked]
         if not request.allow_partial:
             for position, outcome in enumerate(outcomes):
                 if isinstance(outcome, DMLSError):
                     raise InvalidItemError(f"key_packages[{position}]", outcome)
-        results = [_upload_result(item, outcome) for item, outcome in zip(checked, outcomes, strict=True)]
-        answer = key_package_pb2.UploadKeyPackagesResponse(results=results, status=_status(conn, core, row, now_ms))
+        results = [upload_result(item, outcome) for item, outcome in zip(checked, outcomes, strict=True)]
+        status = to_status(conn, core, row.user_id, row.device_id)
+        answer = key_package_pb2.UploadKeyPackagesResponse(results=results, status=status)
         record(conn, answer)
         return answer
 
@@ -91,19 +91,6 @@ def claim_key_packages(
     return core.store.write(work).result()
 
 
-def get_key_package_status(
-    core: Core, request: key_package_pb2.GetKeyPackageStatusRequest
-) -> key_package_pb2.GetKeyPackageStatusResponse:
-    """Tell what is left of a device's key packages.
-
-    Raises:
-        UnknownResourceError: the device is not registered.
-    """
-    row = _device(core, request.user_id, request.device_id)
-    status = core.store.read(lambda conn: _status(conn, core, row, core.now_ms()))
-    return key_package_pb2.GetKeyPackageStatusResponse(status=status)
-
-
 def required_capabilities(required: RequiredCapabilities) -> common_pb2.RequiredCapabilities:
     """Return required capabilities as callers see them."""
     return common_pb2.RequiredCapabilities(
@@ -113,14 +100,32 @@ def required_capabilities(required: RequiredCapabilities) -> common_pb2.Required
     )
 
 
-def _device(core: Core, user_id: str, device_id: str) -> DeviceRow:
+def find_device(core: Core, user_id: str, device_id: str) -> DeviceRow:
+    """Return a registered device.
+
+    Raises:
+        UnknownResourceError: there is none of this name.
+    """
     try:
         return core.store.read(lambda conn: devices.get(conn, user_id, device_id))
     except store_errors.NotFound:
         raise UnknownResourceError("device", device_id) from None
 
 
-def _refusal(upload: Upload) -> Upload | DMLSError:
+def check_uploads(core: Core, row: DeviceRow, offers: Iterable[bytes]) -> list[NewKeyPackage | DMLSError]:
+    """Return what of a device's offered key packages the store can take, and of the others what is wrong."""
+    device, now_ms, limits = device_of_row(row), core.now_ms(), core.group_limits()
+    checked: list[NewKeyPackage | DMLSError] = []
+    for data in offers:
+        try:
+            checked.append(to_row(check_offer(data, device, row.suites, now_ms, limits), data))
+        except DMLSError as error:
+            checked.append(error)
+    return checked
+
+
+def judge_upload(upload: Upload) -> Upload | DMLSError:
+    """Return why the store did not take a key package, if it did not."""
     if upload.status is UploadStatus.CONFLICT:
         return AlreadyExistsError("another key package has this reference")
     if upload.status is UploadStatus.LIMIT:
@@ -128,34 +133,13 @@ def _refusal(upload: Upload) -> Upload | DMLSError:
     return upload
 
 
-def _upload_result(item: NewKeyPackage | DMLSError, outcome: Upload | DMLSError) -> key_package_pb2.UploadResult:
+def upload_result(item: NewKeyPackage | DMLSError, outcome: Upload | DMLSError) -> key_package_pb2.UploadResult:
+    """Return what became of an offered key package, as callers see it."""
     ref = item.ref if isinstance(item, NewKeyPackage) else b""
     if isinstance(outcome, DMLSError):
         rejected = key_package_pb2.UPLOAD_OUTCOME_REJECTED
         return key_package_pb2.UploadResult(outcome=rejected, ref=ref, failure=to_failure(outcome))
     return key_package_pb2.UploadResult(outcome=_UPLOADED[outcome.status], ref=ref)
-
-
-def _status(conn: Connection, core: Core, row: DeviceRow, now_ms: int) -> key_package_pb2.KeyPackageStatus:
-    times = {"now_ms": now_ms, "margin_ms": CLAIM_MARGIN_MS}
-    refs: dict[int, list[bytes]] = {}
-    for suite, ref in key_packages.available(conn, row.user_id, row.device_id, **times):
-        refs.setdefault(suite, []).append(ref)
-    suites = [
-        key_package_pb2.SuiteStatus(
-            cipher_suite=each.suite,
-            available=each.one_time,
-            has_last_resort=each.has_last_resort,
-            last_resort_used=each.last_resort_uses > 0,
-            soonest_expiry=None if each.soonest_expiry_ms is None else to_timestamp(each.soonest_expiry_ms),
-            digest=hashlib.sha256(b"".join(sorted(refs.get(each.suite, ())))).digest(),
-        )
-        for each in key_packages.status(conn, row.user_id, row.device_id, **times)
-    ]
-    low_water_mark = core.limits.key_package_low_water_mark
-    return key_package_pb2.KeyPackageStatus(
-        user_id=row.user_id, device_id=row.device_id, suites=suites, low_water_mark=low_water_mark
-    )
 
 
 def _claim_user(
@@ -180,6 +164,7 @@ def _claim_user(
         claimant,
         now_ms=core.now_ms(),
         margin_ms=CLAIM_MARGIN_MS,
+        low_water_mark=core.limits.key_package_low_water_mark,
         skip_devices=(present - named) | skipped,
         accepts=accepts(_required(request)) if request.HasField("required_capabilities") else None,
     )
@@ -216,5 +201,5 @@ def _device_claim(conn: Connection, core: Core, suites: Sequence[int], claim: Cl
 
 def _has_any(conn: Connection, core: Core, suites: Sequence[int], claim: Claim) -> bool:
     """Tell whether the device has a key package of these suites, so that only its capabilities can have been in the way."""
-    found = key_packages.available(conn, claim.user_id, claim.device_id, now_ms=core.now_ms(), margin_ms=CLAIM_MARGIN_MS)
+    found = key_package_lists.available(conn, claim.user_id, claim.device_id, now_ms=core.now_ms(), margin_ms=CLAIM_MARGIN_MS)
     return any(suite in suites for suite, _ in found)

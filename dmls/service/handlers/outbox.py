@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+from google.protobuf.message import Message
 
 from devicestore import Connection, blobs, meta, outbox
 from dmls.engine.effects import ClaimWanted, DeviceListsWanted, EventToSend, ToDeviceToSend
@@ -16,14 +18,14 @@ from dmls.rooms.outbox import Backfill, BlobToStore, StoredItem, decode_item
 from dmls.rooms.session import Session, Written
 from dmls.service.convert import to_timestamp
 from dmls.service.core import Core, Record, no_record
-from dmls.service.errors import InvalidRequestError, Violation
 from dmls.service.handlers.claims import claim_id
 from dmls.service.handlers.key_packages import required_capabilities
 from dmls.service.status import to_failure
+from dmls.service.streams import Position, Source, read_cursor
 from dmls.service.validation import check
 from dmls.v1 import common_pb2, key_package_pb2, room_pb2
 
-__all__ = ["ack_outbox", "open_outbox", "read_cursor", "read_outbox", "to_cursor", "to_outbox_item"]
+__all__ = ["ack_outbox", "outbox_items", "to_outbox_item"]
 
 _PAGE = 20
 _LAST_SEQUENCE = (1 << 63) - 1
@@ -36,26 +38,16 @@ _OUTCOMES = {
 }
 
 
-def to_cursor(core: Core, seq: int) -> str:
-    """Return the cursor after an item; it means nothing in another incarnation of the store."""
-    return f"{core.identity.incarnation}:{seq}"
+def outbox_items(core: Core, request: room_pb2.WatchOutboxRequest) -> Source:
+    """Return the source of a stream: what is not acknowledged, in order."""
+
+    def read(position: Position) -> Sequence[tuple[int, Mapping[str, Message]]]:
+        return [(item.sequence, {"item": item}) for item in _read_outbox(core, position.number)]
+
+    return Source(lambda: Position(_open_outbox(core, request.cursor)), read)
 
 
-def read_cursor(core: Core, cursor: str) -> int:
-    """Return the number of the item after which to go on, 0 for the beginning.
-
-    Raises:
-        InvalidRequestError: it is no cursor.
-    """
-    if not cursor:
-        return 0
-    incarnation, colon, seq = cursor.partition(":")
-    if not colon or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (incarnation, seq)):
-        raise InvalidRequestError(Violation("cursor", "not a cursor of this stream"))
-    return int(seq) if int(incarnation) == core.identity.incarnation else 0
-
-
-def open_outbox(core: Core, cursor: str) -> int:
+def _open_outbox(core: Core, cursor: str) -> int:
     """Return the number of the item after which a stream goes on.
 
     Whoever has seen items that the store never made has seen what was lost when the store was put back from a copy: its rooms are
@@ -73,7 +65,7 @@ def open_outbox(core: Core, cursor: str) -> int:
     return 0
 
 
-def read_outbox(core: Core, after: int) -> list[room_pb2.OutboxItem]:
+def _read_outbox(core: Core, after: int) -> list[room_pb2.OutboxItem]:
     """Return the next items that are not acknowledged, in order; none if there are no more."""
 
     def read(conn: Connection) -> list[room_pb2.OutboxItem]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from dmls.engine.planning import Plan, can_found, join_due_ms
+from dmls.engine.readiness import SendState
 from dmls.engine.state import RoomState
 from dmls.service.convert import device_ref, to_timestamp
 from dmls.v1 import room_pb2
 
-__all__ = ["pending_changes", "send_state"]
+__all__ = ["pending_changes", "to_send_state"]
+
+_SEND_STATES = {
+    SendState.NOBODY: room_pb2.SEND_STATE_UNSPECIFIED,
+    SendState.OPEN: room_pb2.SEND_STATE_OPEN,
+    SendState.COMMIT_FIRST: room_pb2.SEND_STATE_COMMIT_FIRST,
+    SendState.NO_SECRETS: room_pb2.SEND_STATE_NO_SECRETS,
+    SendState.UNVOUCHED: room_pb2.SEND_STATE_UNVOUCHED,
+}
 
 
-def send_state(state: RoomState, plan: Plan | None, now_ms: int) -> room_pb2.SendState:
-    """Tell whether hosted devices can send; not stated where none is in the room."""
-    joined = state.membership.joined()
-    own = [device for device in state.agent.devices if device.user_id in joined]
-    if not own or state.membership.facts.encryption_algorithm is None:
-        return room_pb2.SEND_STATE_UNSPECIFIED
-    if plan is None:
-        founder = can_found(state, now_ms, wants_to_send=True)
-        return room_pb2.SEND_STATE_NO_SECRETS if founder is None else room_pb2.SEND_STATE_COMMIT_FIRST
-    if plan.held is None or not plan.survey.committers:
-        return room_pb2.SEND_STATE_NO_SECRETS
-    if plan.survey.removals or plan.survey.needs_merge:
-        return room_pb2.SEND_STATE_COMMIT_FIRST
-    return room_pb2.SEND_STATE_UNVOUCHED if plan.survey.unvouched else room_pb2.SEND_STATE_OPEN
+def to_send_state(state: SendState) -> room_pb2.SendState:
+    """Return whether hosted devices can send as callers see it."""
+    return _SEND_STATES[state]
 
 
 def pending_changes(state: RoomState, plan: Plan | None, now_ms: int) -> list[room_pb2.PendingChange]:

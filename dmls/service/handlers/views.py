@@ -1,4 +1,4 @@
-"""GetRoom, GetGroupInfo and GetEpochGraph: what may be seen of a room's group."""
+"""GetRoom, ListRooms, GetGroupInfo, GetRatchetTree and GetEpochGraph: what may be seen of a room's group."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from devicestore import blobs
+from devicestore import blobs, rooms
 from dmls.engine.planning import Plan, make_plan
+from dmls.engine.readiness import send_state
 from dmls.engine.state import NodeEntry, RoomState
 from dmls.forks.aad import KeySchedule, read_params
 from dmls.forks.graph import Node
@@ -22,11 +23,11 @@ from dmls.service.convert import device_ref, from_member_event, pointer, to_time
 from dmls.service.core import Core
 from dmls.service.errors import UnknownResourceError
 from dmls.service.handlers.key_packages import required_capabilities
-from dmls.service.handlers.plans import pending_changes, send_state
+from dmls.service.handlers.plans import pending_changes, to_send_state
 from dmls.service.paging import Place, page_of, page_size, read_token
 from dmls.v1 import common_pb2, room_pb2
 
-__all__ = ["get_epoch_graph", "get_group_info", "get_room"]
+__all__ = ["RoomView", "get_epoch_graph", "get_group_info", "get_ratchet_tree", "get_room", "list_rooms", "to_node"]
 
 _MEMBERS = 1_000
 _MOST_MEMBERS = 10_000
@@ -37,7 +38,7 @@ _SCHEDULES = {
 
 
 @dataclass(frozen=True)
-class _View:
+class RoomView:
     """A room at one moment."""
 
     state: RoomState
@@ -67,7 +68,7 @@ def get_room(core: Core, request: room_pb2.GetRoomRequest) -> room_pb2.GetRoomRe
         UnknownResourceError: the room is not known.
         InvalidRequestError: the page token is not one of this list.
     """
-    view = _View(_state(core, request.room_id), core.now_ms())
+    view = RoomView(_state(core, request.room_id), core.now_ms())
     state, plan = view.state, view.plan
     answer = room_pb2.GetRoomResponse(
         room=_summary(request.room_id, view),
@@ -92,6 +93,39 @@ def get_room(core: Core, request: room_pb2.GetRoomRequest) -> room_pb2.GetRoomRe
     return answer
 
 
+def list_rooms(core: Core, request: room_pb2.ListRoomsRequest) -> room_pb2.ListRoomsResponse:
+    """Give a page of the rooms, in short.
+
+    Raises:
+        InvalidRequestError: the page token is not one of this list.
+    """
+    place, size = read_token(request.page_token), page_size(request.page_size)
+    after = b"".join(place or ()).decode(errors="replace")
+    names = core.store.read(lambda conn: rooms.list_rooms(conn, after=after, limit=size + 1))
+    page, token = page_of(names, lambda name: (name.encode(),), size, None)
+    states = ((RoomId(name), core.keeper.state(RoomId(name))) for name in page)
+    now_ms = core.now_ms()
+    summaries = [_summary(room_id, RoomView(state, now_ms)) for room_id, state in states if state is not None]
+    return room_pb2.ListRoomsResponse(rooms=summaries, next_page_token=token)
+
+
+def get_ratchet_tree(core: Core, request: room_pb2.GetRatchetTreeRequest) -> room_pb2.GetRatchetTreeResponse:
+    """Give the ratchet tree of a node.
+
+    Raises:
+        UnknownResourceError: the room or the node is not known.
+    """
+    state = _state(core, request.room_id)
+    ref, entry = _entry(state, request.commit_ref)
+    tree = entry.group.tree
+    return room_pb2.GetRatchetTreeResponse(
+        ratchet_tree=_blob(core, tree.encode()),
+        tree_hash=tree.tree_hash,
+        pointer=pointer(state, ref),
+        member_count=tree.member_count,
+    )
+
+
 def get_group_info(core: Core, request: room_pb2.GetGroupInfoRequest) -> room_pb2.GetGroupInfoResponse:
     """Give the GroupInfo of a node, with its ratchet tree if that is asked for.
 
@@ -99,10 +133,7 @@ def get_group_info(core: Core, request: room_pb2.GetGroupInfoRequest) -> room_pb
         UnknownResourceError: the room or the node is not known.
     """
     state = _state(core, request.room_id)
-    ref = CommitRef(request.commit_ref) if request.commit_ref else state.head
-    entry = None if ref is None else state.entries.get(ref)
-    if ref is None or entry is None:
-        raise UnknownResourceError("epoch", request.commit_ref.hex() or "head")
+    ref, entry = _entry(state, request.commit_ref)
     answer = room_pb2.GetGroupInfoResponse(group_info=entry.group_info, pointer=pointer(state, ref), event_id=entry.node.event_id)
     if request.include_ratchet_tree:
         answer.ratchet_tree.CopyFrom(_blob(core, entry.group.tree.encode()))
@@ -116,13 +147,13 @@ def get_epoch_graph(core: Core, request: room_pb2.GetEpochGraphRequest) -> room_
         UnknownResourceError: the room is not known.
         InvalidRequestError: the page token is not one of this list.
     """
-    view = _View(_state(core, request.room_id), core.now_ms())
+    view = RoomView(_state(core, request.room_id), core.now_ms())
     state = view.state
     nodes = sorted((entry.node for entry in state.entries.values()), key=_place)
     page, token = page_of(nodes, _place, page_size(request.page_size), read_token(request.page_token))
     shown = {node.commit_ref for node in page}
     return room_pb2.GetEpochGraphResponse(
-        nodes=[_node(view, node) for node in page],
+        nodes=[to_node(view, node) for node in page],
         edges=[edge for node in page for edge in _edges(node)],
         votes=[vote for vote in _votes(view) if vote.commit_ref in shown],
         head=state.head or b"",
@@ -138,7 +169,16 @@ def _state(core: Core, room_id: str) -> RoomState:
     return state
 
 
-def _summary(room_id: str, view: _View) -> room_pb2.RoomSummary:
+def _entry(state: RoomState, commit_ref: bytes) -> tuple[CommitRef, NodeEntry]:
+    """Return a node by its commit_ref, the head by none."""
+    ref = CommitRef(commit_ref) if commit_ref else state.head
+    entry = None if ref is None else state.entries.get(ref)
+    if ref is None or entry is None:
+        raise UnknownResourceError("epoch", commit_ref.hex() or "head")
+    return ref, entry
+
+
+def _summary(room_id: str, view: RoomView) -> room_pb2.RoomSummary:
     state, plan = view.state, view.plan
     return room_pb2.RoomSummary(
         room_id=room_id,
@@ -148,11 +188,11 @@ def _summary(room_id: str, view: _View) -> room_pb2.RoomSummary:
         member_count=0 if plan is None else plan.entry.group.tree.member_count,
         fork_count=0 if plan is None else len(plan.survey.side_heads),
         parked_count=len(state.parked),
-        send_state=send_state(state, plan, view.now_ms),
+        send_state=to_send_state(send_state(state, plan, view.now_ms)),
     )
 
 
-def _head(view: _View, ref: CommitRef) -> room_pb2.GroupHead:
+def _head(view: RoomView, ref: CommitRef) -> room_pb2.GroupHead:
     state = view.state
     entry = state.entries[ref]
     return room_pb2.GroupHead(
@@ -230,7 +270,8 @@ def _place(node: Node) -> Place:
     return node.epoch.to_bytes(8, "big"), node.commit_ref
 
 
-def _node(view: _View, node: Node) -> room_pb2.EpochNode:
+def to_node(view: RoomView, node: Node) -> room_pb2.EpochNode:
+    """Return a node of the epoch graph as callers see it."""
     state, ref = view.state, node.commit_ref
     entry = state.entries[ref]
     return room_pb2.EpochNode(
@@ -268,7 +309,7 @@ def _edges(node: Node) -> list[room_pb2.EpochEdge]:
     return [room_pb2.EpochEdge(source=node.commit_ref, target=target, kind=kind) for target, kind in targets]
 
 
-def _votes(view: _View) -> list[room_pb2.EpochVote]:
+def _votes(view: RoomView) -> list[room_pb2.EpochVote]:
     """Return the vote of each device: that of its greatest vote_seq."""
     state = view.state
     cast = [(tracked.vote.device, tracked.vote.vote_seq, tracked.vote.commit_ref) for tracked in state.votes.values()]

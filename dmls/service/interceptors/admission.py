@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
@@ -18,6 +18,7 @@ from dmls.service.validation import check
 
 __all__ = ["AdmissionInterceptor", "current_caller"]
 
+Authenticate = Callable[[Call], Awaitable[Caller]]
 _PACKAGE = "/dmls.v1."
 _current: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
 
@@ -33,7 +34,7 @@ class AdmissionInterceptor(AroundInterceptor):
     A caller who may not call the method at all learns nothing about the form of the request.
     """
 
-    def __init__(self, server_name: ServerName, limits: Limits, authenticate: Callable[[Call], Caller]) -> None:
+    def __init__(self, server_name: ServerName, limits: Limits, authenticate: Authenticate) -> None:
         self._server_name = server_name
         self._limits = limits
         self._authenticate = authenticate
@@ -41,7 +42,7 @@ class AdmissionInterceptor(AroundInterceptor):
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
         """Sets the caller for the time of the call."""
-        caller = self._authenticate(call)
+        caller = await self._authenticate(call)
         _current.set(caller)
         decision = decide(caller, call.method, Resource(server_name=self._server_name))
         if decision is not Decision.NOT_OWNER:  # whose it is, the request will tell

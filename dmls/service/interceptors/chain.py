@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import grpc
 
@@ -21,7 +21,7 @@ __all__ = ["interceptors"]
 
 def interceptors(
     server_name: ServerName,
-    authenticate: Callable[[Call], Caller],
+    authenticate: Callable[[Call], Awaitable[Caller]],
     *,
     limits: Limits | None = None,
     deadline_s: float = DEFAULT_LIMIT_S,
@@ -33,7 +33,7 @@ def interceptors(
 
     Args:
         server_name: The homeserver that the service serves.
-        authenticate: Says who makes a call; raises nothing.
+        authenticate: Says who makes a call; what it raises is told as of any call.
         limits: The limits of requests. None: the defaults.
         deadline_s: Seconds that a call may take, Watch streams excepted.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmls.service.calls import Calls
+from dmls.service.handlers.exports import export_secret
 from dmls.service.handlers.messages import decrypt_events, encrypt_events
 from dmls.v1 import encryption_pb2, encryption_pb2_grpc
 
@@ -30,3 +31,9 @@ class EncryptionServicer(encryption_pb2_grpc.EncryptionServiceServicer):
         rooms = {event.room_id for event in request.events}
         answer = encryption_pb2.DecryptEventsResponse
         return await self._calls.change(decrypt_events, request, answer, rooms=rooms, keeps_answer=False)
+
+    async def ExportSecret(
+        self, request: encryption_pb2.ExportSecretRequest, context: object
+    ) -> encryption_pb2.ExportSecretResponse:
+        """See the contract."""
+        return await self._calls.read(export_secret, request)
