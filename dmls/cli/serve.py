@@ -46,8 +46,8 @@ def serve(
 ) -> None:
     """Run the service beside one homeserver, until SIGTERM.
 
-    When it is ready it prints one line, {"listening": "127.0.0.1:PORT"}. Every option can also be given in the environment, as
-    DMLS_DATA, DMLS_DATABASE, DMLS_SERVER_NAME, DMLS_LISTEN, DMLS_HOSTING and DMLS_PORT_FILE.
+    When it is ready it prints one line, {"listening": "127.0.0.1:PORT"}. Every option can also be given in the environment, by
+    its name after DMLS_: DMLS_DATA, DMLS_DATABASE, DMLS_SERVER_NAME, DMLS_TLS_KEY and so on.
     """
     from pydantic import ValidationError
 

@@ -101,9 +101,10 @@ def test_a_fork_is_told_on_the_side_that_won_and_a_switch_on_the_other(tmp_path:
                 head = (await hs1.room()).room.head.pointer
                 assert (await hs2.room()).room.head.pointer == head
                 told = [await until(watch, lambda change: change.head.new_head == head) for watch in (one, two)]
-                won = max((one, two), key=lambda watch: "notice" in kinds(told[(one, two).index(watch)]))
-                notices = [change.notice.kind for change in told[(one, two).index(won)] if change.HasField("notice")]
-                resolved = (await until(won, lambda change: change.HasField("notice")))[-1].notice.kind
+                (winner,) = [number for number, changes in enumerate(told) if "notice" in kinds(changes)]
+                notices = [change.notice.kind for change in told[winner] if change.HasField("notice")]
+                rest = await until((one, two)[winner], lambda change: change.HasField("notice"))
+                resolved = rest[-1].notice.kind
             assert notices == [room_pb2.NOTICE_KIND_FORKED]
             assert resolved == room_pb2.NOTICE_KIND_FORK_RESOLVED
             depths = [[change.head.depth for change in changes if change.HasField("head")] for changes in told]
