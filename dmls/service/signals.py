@@ -5,7 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-__all__ = ["Signal"]
+__all__ = ["Signal", "wait"]
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait until an event is set, and no longer than so many seconds.
+
+    Not by `asyncio.wait_for`: in Python 3.11 it loses a cancellation that comes together with the event, and a task that is to
+    end goes on.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 class Signal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from dmls.service.calls import Calls
 from dmls.service.convert import to_timestamp
 from dmls.service.core import Core
 from dmls.service.errors import InvalidRequestError, Violation
-from dmls.service.signals import Signal
+from dmls.service.signals import Signal, wait
 from dmls.v1 import common_pb2
 
 __all__ = ["Position", "Source", "Streams", "read_cursor", "to_cursor"]
@@ -101,8 +100,7 @@ class Streams:
         if self._calls.core.store.is_shared:
             # What other processes of the service do is not signalled here.
             seconds = min(seconds, _POLL_S)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), seconds)
+        await wait(changed, seconds)
 
     def _started(self) -> common_pb2.Started:
         core = self._calls.core

@@ -12,7 +12,7 @@ import structlog
 
 from dmls.service.calls import Calls
 from dmls.service.defects import log_defect
-from dmls.service.signals import Signal
+from dmls.service.signals import Signal, wait
 from dmls.service.stock import refill, refill_all
 from dmls.service.upkeep import run_tasks
 
@@ -73,7 +73,7 @@ class Workers:
             at_ms = await self._guarded(core.keeper.next_wake_ms)
             longest_s = _SHARED_SLEEP_S if core.store.is_shared else _LONGEST_SLEEP_S
             sleep_s = longest_s if at_ms is None else min((at_ms - core.now_ms()) / 1_000, longest_s)
-            await _wait(changed, max(sleep_s, 0.0))
+            await wait(changed, max(sleep_s, 0.0))
 
     async def _keep_stock(self) -> None:
         while True:
@@ -103,8 +103,3 @@ class Workers:
             log_defect(error)
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
             return None
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
