@@ -17,19 +17,22 @@ class CounterName(StrEnum):
 
     DEVICE = "device"
     """Changes of devices."""
+    OUTBOX = "outbox"
+    """Items of the outbox."""
     ROOM = "room"
     """What happened in rooms."""
     STATUS = "status"
     """Devices whose key packages ran low."""
 
 
-def take(conn: Connection, name: CounterName) -> int:
-    """Return the next number.
+def take(conn: Connection, name: CounterName, count: int = 1) -> int:
+    """Take the next numbers, `count` of them, and return the last.
 
-    Whoever sees a number has seen, or can see, every smaller one: the row is locked until the transaction ends.
+    Whoever sees a number has seen, or can see, every smaller one that will ever exist: the row is locked until the
+    transaction ends.
     """
-    statement = insert_into(conn, Counter).values(name=name.value, value=1)
-    raised = statement.on_conflict_do_update(index_elements=("name",), set_={"value": Counter.value + 1})
+    statement = insert_into(conn, Counter).values(name=name.value, value=count)
+    raised = statement.on_conflict_do_update(index_elements=("name",), set_={"value": Counter.value + count})
     return int(conn.execute(raised.returning(Counter.value)).scalar_one())
 
 

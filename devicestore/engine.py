@@ -161,13 +161,11 @@ def write_beside(url: str, work: Callable[[Connection], T]) -> T:
         migrations.check(conn)
         return work(conn)
 
-    parsed = parse_url(url)
-    if is_sqlite(parsed):
-        path = Path(parsed.database or "")
-        if not os.path.lexists(path):
-            raise NotFound("there is no database file")
-        os.close(open_private(path, os.O_RDWR, "database file"))
     with contextlib.ExitStack() as undo:
+        parsed = parse_url(url)
+        if is_sqlite(parsed):
+            _check_present(Path(parsed.database or ""))
+            _check_file(Path(parsed.database or ""), create=False)
         writer = create_writer(parsed)
         undo.callback(writer.dispose)
         return run_in(writer, check_and_work)
@@ -197,24 +195,36 @@ def rekey(url: str, old: Sealing, new: Sealing) -> None:
 
 
 def _own_file(path: Path, *, create: bool) -> FileLock:
-    if not create and not os.path.lexists(path):
-        raise NotFound("there is no database file; make one with migrate")
-    lock: FileLock | None = None
+    if not create:
+        _check_present(path)
     try:
         lock = FileLock(path.with_name(path.name + ".lock"))
+    except OSError as error:
+        raise _unopened(error) from None
+    try:
+        _check_file(path, create=create)
+    except StoreError:
+        lock.release()
+        raise
+    return lock
+
+
+def _check_present(path: Path) -> None:
+    if not os.path.lexists(path):
+        raise NotFound("there is no database file; make one with migrate")
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    """Refuse a database file that others may read or replace; one that is not there is made if it may be."""
+    try:
         # SQLite would make the file, and the journal after its example, with the permissions that the umask leaves.
         os.close(open_private(path, os.O_RDWR | (os.O_CREAT if create else 0), "database file"))
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-    except StoreError:
-        if lock is not None:
-            lock.release()
-        raise
-    else:
-        return lock
-    if lock is not None:
-        lock.release()
-    raise Unavailable(f"the database file cannot be opened: {reason}")
+        raise _unopened(error) from None
+
+
+def _unopened(error: OSError) -> Unavailable:
+    return Unavailable(f"the database file cannot be opened: {error.strerror or type(error).__name__}")
 
 
 def _prepare(conn: Connection, sealing: Sealing, *, migrate: bool) -> RowSealing:

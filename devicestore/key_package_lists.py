@@ -12,8 +12,7 @@ from devicestore.counters import CounterName, current, take
 from devicestore.models import Device, IssuedKeyPackage, KeyPackage
 
 __all__ = [
-    "IssuedRow",
-    "StoredRow",
+    "ListedRow",
     "SuiteStatus",
     "available",
     "changed_statuses",
@@ -21,6 +20,7 @@ __all__ = [
     "list_issued",
     "list_stored",
     "note_low",
+    "of_device",
     "purge_expired",
     "purge_issued",
     "remove",
@@ -42,11 +42,11 @@ class SuiteStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRow:
-    """A key package that is stored, without its bytes."""
+class ListedRow:
+    """A key package without its bytes."""
 
-    seq: int
-    """Its place in the order of issue."""
+    place: int
+    """In its list: a number in the order of issue where it is stored, else `issued_at_ms`."""
     ref: bytes
     suite: int
     is_last_resort: bool
@@ -54,20 +54,7 @@ class StoredRow:
     not_after_ms: int
     uploaded_at_ms: int
     issued_at_ms: int | None
-    """When a last resort was first handed out; None if it was not, and of all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedRow:
-    """A key package that was handed out and is not stored any more."""
-
-    ref: bytes
-    suite: int
-    is_last_resort: bool
-    not_before_ms: int
-    not_after_ms: int
-    uploaded_at_ms: int
-    issued_at_ms: int
+    """When it was first handed out; None if it was not."""
 
 
 def status(conn: Connection, user_id: str, device_id: str, *, now_ms: int, margin_ms: int) -> list[SuiteStatus]:
@@ -87,7 +74,7 @@ def status(conn: Connection, user_id: str, device_id: str, *, now_ms: int, margi
             func.count(case((is_last_resort, 1))).label("last_resorts"),
             func.coalesce(func.sum(KeyPackage.uses), 0).label("uses"),
         )
-        .where(*_of_device(user_id, device_id), KeyPackage.not_after_ms > now_ms + margin_ms)
+        .where(*of_device(user_id, device_id), KeyPackage.not_after_ms > now_ms + margin_ms)
         .group_by(KeyPackage.suite)
     )
     for row in rows:
@@ -105,7 +92,7 @@ def available(conn: Connection, user_id: str, device_id: str, *, now_ms: int, ma
     """Return suite and ref of what a claim with the same times could find, last resorts included, ordered by both."""
     statement = (
         select(KeyPackage.suite, KeyPackage.ref)
-        .where(*_of_device(user_id, device_id), KeyPackage.not_after_ms > now_ms + margin_ms)
+        .where(*of_device(user_id, device_id), KeyPackage.not_after_ms > now_ms + margin_ms)
         .order_by(KeyPackage.suite, KeyPackage.ref)
     )
     return [(row.suite, row.ref) for row in conn.execute(statement)]
@@ -120,7 +107,7 @@ def list_stored(
     suites: Collection[int] = (),
     after: int = 0,
     limit: int,
-) -> list[StoredRow]:
+) -> list[ListedRow]:
     """Return stored key packages in the order in which they are handed out, expired ones too.
 
     Args:
@@ -129,7 +116,7 @@ def list_stored(
         device_id: the device.
         is_last_resort: the last resorts, or the one-time key packages.
         suites: only of these; none: of all.
-        after: `seq` of the last one of the page before.
+        after: `place` of the last one of the page before.
         limit: most to return.
     """
     statement = (
@@ -144,13 +131,13 @@ def list_stored(
             IssuedKeyPackage.issued_at_ms,
         )
         .outerjoin(IssuedKeyPackage, IssuedKeyPackage.ref == KeyPackage.ref)
-        .where(*_of_device(user_id, device_id), KeyPackage.is_last_resort.is_(is_last_resort), KeyPackage.seq > after)
+        .where(*of_device(user_id, device_id), KeyPackage.is_last_resort.is_(is_last_resort), KeyPackage.seq > after)
         .order_by(KeyPackage.seq)
         .limit(limit)
     )
     if suites:
         statement = statement.where(KeyPackage.suite.in_(suites))
-    return [StoredRow(*row) for row in conn.execute(statement)]
+    return [ListedRow(*row) for row in conn.execute(statement)]
 
 
 def list_issued(
@@ -161,7 +148,7 @@ def list_issued(
     suites: Collection[int] = (),
     after: tuple[int, bytes] = (-1, b""),
     limit: int,
-) -> list[IssuedRow]:
+) -> list[ListedRow]:
     """Return key packages that were handed out and are not stored any more, oldest issue first.
 
     Args:
@@ -169,12 +156,13 @@ def list_issued(
         user_id: the device's user.
         device_id: the device.
         suites: only of these; none: of all.
-        after: `issued_at_ms` and `ref` of the last one of the page before.
+        after: `place` and `ref` of the last one of the page before.
         limit: most to return.
     """
     issued = IssuedKeyPackage
     statement = (
         select(
+            issued.issued_at_ms,
             issued.ref,
             issued.suite,
             issued.is_last_resort,
@@ -194,7 +182,7 @@ def list_issued(
     )
     if suites:
         statement = statement.where(issued.suite.in_(suites))
-    return [IssuedRow(*row) for row in conn.execute(statement)]
+    return [ListedRow(*row) for row in conn.execute(statement)]
 
 
 def remove(
@@ -212,7 +200,7 @@ def remove(
         named.append(KeyPackage.suite.in_(suites) & KeyPackage.ref.not_in(keep))
     if not named:
         return []
-    statement = delete(KeyPackage).where(*_of_device(user_id, device_id), or_(*named)).returning(KeyPackage.ref)
+    statement = delete(KeyPackage).where(*of_device(user_id, device_id), or_(*named)).returning(KeyPackage.ref)
     return sorted(conn.execute(statement).scalars())
 
 
@@ -264,5 +252,6 @@ def last_noted(conn: Connection) -> int:
     return current(conn, CounterName.STATUS)
 
 
-def _of_device(user_id: str, device_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def of_device(user_id: str, device_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions for a device's key packages."""
     return (KeyPackage.user_id == user_id, KeyPackage.device_id == device_id)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from devicestore import devices
-from devicestore.key_package_lists import note_low
+from devicestore.key_package_lists import note_low, of_device
 from devicestore.models import IssuedKeyPackage, KeyPackage
 from devicestore.statements import insert_or_ignore
 
@@ -121,7 +121,7 @@ def upload(
     counts = dict[int, int]()
     for suite, count in conn.execute(
         select(KeyPackage.suite, func.count())
-        .where(*_of_device(user_id, device_id), KeyPackage.is_last_resort.is_(False))
+        .where(*of_device(user_id, device_id), KeyPackage.is_last_resort.is_(False))
         .group_by(KeyPackage.suite)
     ):
         counts[suite] = count
@@ -184,7 +184,7 @@ def _upload_one(
     if item.is_last_resort:
         replaced = conn.execute(
             delete(KeyPackage)
-            .where(*_of_device(user_id, device_id), KeyPackage.suite == item.suite, KeyPackage.is_last_resort)
+            .where(*of_device(user_id, device_id), KeyPackage.suite == item.suite, KeyPackage.is_last_resort)
             .returning(KeyPackage.ref)
         ).scalar_one_or_none()
     elif counts.get(item.suite, 0) >= limit:
@@ -222,7 +222,7 @@ def _claim_one(
     usable = [suite for suite in suites if suite in device.suites]
     if not usable:
         return Claim(device.user_id, device.device_id, ClaimStatus.UNSUPPORTED)
-    conditions = [*_of_device(device.user_id, device.device_id), KeyPackage.not_after_ms > now_ms + margin_ms]
+    conditions = [*of_device(device.user_id, device.device_id), KeyPackage.not_after_ms > now_ms + margin_ms]
     if accepts is not None:
         conditions.append(KeyPackage.capabilities.in_(_accepted(conn, conditions, accepts)))
     for take, found in ((_take_one_time, ClaimStatus.CLAIMED), (_take_last_resort, ClaimStatus.LAST_RESORT)):
@@ -296,10 +296,6 @@ def _record_issue(
 def _is_low(conn: Connection, claim: Claim, low_water_mark: int) -> bool:
     if claim.status is not ClaimStatus.CLAIMED:
         return claim.status is ClaimStatus.LAST_RESORT
-    left = (*_of_device(claim.user_id, claim.device_id), KeyPackage.suite == claim.suite, KeyPackage.is_last_resort.is_(False))
+    left = (*of_device(claim.user_id, claim.device_id), KeyPackage.suite == claim.suite, KeyPackage.is_last_resort.is_(False))
     few = select(KeyPackage.seq).where(*left).limit(low_water_mark + 1).subquery()
     return conn.execute(select(func.count()).select_from(few)).scalar_one() <= low_water_mark
-
-
-def _of_device(user_id: str, device_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return (KeyPackage.user_id == user_id, KeyPackage.device_id == device_id)

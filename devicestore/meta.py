@@ -29,9 +29,7 @@ def create(conn: Connection, sealing: Sealing) -> None:
     """Write the row of a new store: a random id and a random root key under `sealing`."""
     store_id = os.urandom(STORE_ID_LENGTH)
     sealed_root = sealing.wrap_root(store_id, 1, os.urandom(KEY_LENGTH))
-    conn.execute(
-        insert(Meta).values(id=1, store_id=store_id, incarnation=1, root_version=1, sealed_root=sealed_root, outbox_seq=0)
-    )
+    conn.execute(insert(Meta).values(id=1, store_id=store_id, incarnation=1, root_version=1, sealed_root=sealed_root))
 
 
 def identity(conn: Connection) -> Identity | None:

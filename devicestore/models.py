@@ -93,8 +93,6 @@ class Meta(Base):
     root_version: Mapped[int]
     sealed_root: Mapped[bytes]
     """The root key under the key-encryption key."""
-    outbox_seq: Mapped[int]
-    """The last number given to an outbox item. Its row lock makes the order of numbers the order of commits."""
 
 
 class Counter(Base):

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
+from devicestore import counters
+from devicestore.counters import CounterName
 from devicestore.errors import Conflict, NotFound
-from devicestore.models import Meta, Outbox
+from devicestore.models import Outbox
 
 __all__ = ["NewItem", "OutboxItem", "ack", "append", "last_seq", "pending", "purge", "read_after"]
 
@@ -35,15 +37,10 @@ class OutboxItem:
 
 
 def append(conn: Connection, items: Sequence[NewItem], *, now_ms: int) -> list[int]:
-    """Store items in order and return their numbers, which are greater than all that were given before.
-
-    Whoever sees a number has seen, or can see, every smaller one that will ever exist: the counter is locked until the
-    transaction ends.
-    """
+    """Store items in order and return their numbers, which are greater than all that were given before."""
     if not items:
         return []
-    raised = update(Meta).values(outbox_seq=Meta.outbox_seq + len(items)).returning(Meta.outbox_seq)
-    last = conn.execute(raised).scalar_one()
+    last = counters.take(conn, CounterName.OUTBOX, len(items))
     seqs = list(range(last - len(items) + 1, last + 1))
     conn.execute(
         insert(Outbox),
@@ -57,7 +54,7 @@ def append(conn: Connection, items: Sequence[NewItem], *, now_ms: int) -> list[i
 
 def last_seq(conn: Connection) -> int:
     """Return the greatest number that was given to an item, 0 before the first."""
-    return conn.execute(select(Meta.outbox_seq)).scalar_one()
+    return counters.current(conn, CounterName.OUTBOX)
 
 
 def read_after(

@@ -36,10 +36,14 @@ class ChangeRow:
 
 def append(conn: Connection, changes: Sequence[NewChange], *, now_ms: int) -> None:
     """Store changes in order, under numbers that are greater than all before."""
-    for change in changes:
-        seq = counters.take(conn, CounterName.ROOM)
-        row = {"seq": seq, "room_id": change.room_id, "kind": change.kind, "payload": change.payload, "at_ms": now_ms}
-        conn.execute(insert(RoomChange), row)
+    if not changes:
+        return
+    first = counters.take(conn, CounterName.ROOM, len(changes)) - len(changes) + 1
+    rows = [
+        {"seq": seq, "room_id": change.room_id, "kind": change.kind, "payload": change.payload, "at_ms": now_ms}
+        for seq, change in enumerate(changes, first)
+    ]
+    conn.execute(insert(RoomChange), rows)
 
 
 def last(conn: Connection) -> int:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from devicestore import Store, key_package_lists, key_packages
-from devicestore.key_package_lists import IssuedRow, StoredRow
+from devicestore.key_package_lists import ListedRow
 from devicestore.key_packages import NewKeyPackage, UploadStatus
 from tests.devicestore.support import ALICE, CLAIMANT, DAY_MS, add_device, key_package, write
 
@@ -23,7 +23,7 @@ def claim(store: Store, *, now_ms: int = 9, low_water_mark: int = 0) -> bytes:
 
 def stored(
     store: Store, *, is_last_resort: bool = False, after: int = 0, limit: int = 100, suites: tuple[int, ...] = ()
-) -> list[StoredRow]:
+) -> list[ListedRow]:
     return store.read(
         lambda conn: key_package_lists.list_stored(
             conn, ALICE, "A1", is_last_resort=is_last_resort, suites=suites, after=after, limit=limit
@@ -31,7 +31,7 @@ def stored(
     )
 
 
-def issued(store: Store, *, after: tuple[int, bytes] = (-1, b""), limit: int = 100) -> list[IssuedRow]:
+def issued(store: Store, *, after: tuple[int, bytes] = (-1, b""), limit: int = 100) -> list[ListedRow]:
     return store.read(lambda conn: key_package_lists.list_issued(conn, ALICE, "A1", after=after, limit=limit))
 
 
@@ -49,7 +49,7 @@ def test_stored_ones_are_listed_in_the_order_of_issue_page_by_page(store: Store)
     assert [row.ref for row in rows] == [item.ref for item in items]
     assert (rows[0].not_before_ms, rows[0].not_after_ms, rows[0].uploaded_at_ms, rows[0].issued_at_ms) == (0, DAY_MS, 7, None)
     assert stored(store, limit=2) == rows[:2]
-    assert stored(store, limit=2, after=rows[1].seq) == rows[2:]
+    assert stored(store, limit=2, after=rows[1].place) == rows[2:]
     assert stored(store, suites=(2,)) == [row for row in rows if row.suite == 2]
     assert [row.ref for row in stored(store, is_last_resort=True)] == [last.ref]
 
@@ -59,7 +59,10 @@ def test_issued_ones_are_listed_until_nobody_could_upload_them_again(store: Stor
     one, two, last = key_package(1), key_package(2), key_package(3, last_resort=True)
     upload(store, one, two, last)
     assert [claim(store, now_ms=at) for at in (10, 11, 12, 13)] == [one.ref, two.ref, last.ref, last.ref]
-    assert issued(store) == [IssuedRow(one.ref, 1, False, 0, DAY_MS, 7, 10), IssuedRow(two.ref, 1, False, 0, DAY_MS, 7, 11)]
+    assert issued(store) == [
+        ListedRow(10, one.ref, 1, False, 0, DAY_MS, 7, 10),
+        ListedRow(11, two.ref, 1, False, 0, DAY_MS, 7, 11),
+    ]
     assert issued(store, limit=1, after=(10, one.ref)) == issued(store)[1:]
     # The last resort is still stored, and says when it was first given out.
     assert [row.issued_at_ms for row in stored(store, is_last_resort=True)] == [12]

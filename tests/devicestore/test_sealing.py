@@ -315,6 +315,6 @@ def test_a_store_has_one_identity(store: Store, sealing: Sealing) -> None:
         write(
             store,
             lambda conn: conn.execute(
-                insert(Meta).values(id=2, store_id=b"", incarnation=1, root_version=1, sealed_root=b"", outbox_seq=0)
+                insert(Meta).values(id=2, store_id=b"", incarnation=1, root_version=1, sealed_root=b"")
             ).close(),
         )

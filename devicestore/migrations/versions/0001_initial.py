@@ -32,7 +32,6 @@ def _create_store_tables() -> None:
         _int("incarnation"),
         _int("root_version"),
         _bytes("sealed_root"),
-        _int("outbox_seq"),
         sa.CheckConstraint("id = 1", name=op.f("ck_meta_one_row")),
         _primary_key("meta", "id"),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from devicestore import Connection, key_package_lists, key_package_secrets, key_packages
 from devicestore.devices import Custody
-from devicestore.key_package_lists import IssuedRow, StoredRow
+from devicestore.key_package_lists import ListedRow
 from dmls.errors import DMLSError, StateError
 from dmls.rooms.key_packages import CLAIM_MARGIN_MS, REPLACED_FOR_MS
 from dmls.service.convert import to_timestamp
@@ -105,6 +105,7 @@ def list_key_packages(core: Core, request: key_package_pb2.ListKeyPackagesReques
         InvalidRequestError: the page token is not one of this list.
     """
     row = find_device(core, request.user_id, request.device_id)
+    owner = (row.user_id, row.device_id)
     states, suites = set(request.states) or {_AVAILABLE}, tuple(request.cipher_suites)
     part, number, ref = _read_place(request.page_token)
     size = page_size(request.page_size)
@@ -113,13 +114,14 @@ def list_key_packages(core: Core, request: key_package_pb2.ListKeyPackagesReques
     def walk(conn: Connection) -> Iterator[tuple[Place, key_package_pb2.StoredKeyPackage]]:
         for name in (_ONE_TIME, _LAST_RESORT):
             if part <= name and states & {_AVAILABLE, _EXPIRED}:
-                after = number if part == name else 0
-                for each in _stored(conn, row.user_id, row.device_id, suites, after, is_last_resort=name == _LAST_RESORT):
-                    yield (name, _number(each.seq), each.ref), _to_stored(each, claimable_until_ms)
+                rows = _stored(conn, owner, suites, is_last_resort=name == _LAST_RESORT)
+                for each in _walk(rows, number if part == name else 0, b""):
+                    state = _AVAILABLE if each.not_after_ms > claimable_until_ms else _EXPIRED
+                    yield (name, _number(each.place), each.ref), _to_proto(each, state)
         if _CLAIMED in states:
             start = (number, ref) if part == _ISSUED else (-1, b"")
-            for issued in _issued(conn, row.user_id, row.device_id, suites, start):
-                yield (_ISSUED, _number(issued.issued_at_ms), issued.ref), _to_issued(issued)
+            for each in _walk(_issued(conn, owner, suites), *start):
+                yield (_ISSUED, _number(each.place), each.ref), _to_proto(each, _CLAIMED)
 
     def read(conn: Connection) -> list[tuple[Place, key_package_pb2.StoredKeyPackage]]:
         found = (each for each in walk(conn) if each[1].state in states)
@@ -142,42 +144,31 @@ def _read_place(token: str) -> tuple[bytes, int, bytes]:
     return place[0], int.from_bytes(place[1], "big") & _LAST_NUMBER, place[2]
 
 
-def _stored(
-    conn: Connection, user_id: str, device_id: str, suites: tuple[int, ...], after: int, *, is_last_resort: bool
-) -> Iterator[StoredRow]:
+_Read = Callable[[int, bytes], list[ListedRow]]
+"""Returns the rows after a place, at most `_BATCH`."""
+
+
+def _stored(conn: Connection, owner: tuple[str, str], suites: tuple[int, ...], *, is_last_resort: bool) -> _Read:
+    return lambda number, _: key_package_lists.list_stored(
+        conn, *owner, is_last_resort=is_last_resort, suites=suites, after=number, limit=_BATCH
+    )
+
+
+def _issued(conn: Connection, owner: tuple[str, str], suites: tuple[int, ...]) -> _Read:
+    return lambda *place: key_package_lists.list_issued(conn, *owner, suites=suites, after=place, limit=_BATCH)
+
+
+def _walk(read: _Read, number: int, ref: bytes) -> Iterator[ListedRow]:
+    """Yield the rows of a list after a place, however many are looked at before a page is full."""
     while True:
-        rows = key_package_lists.list_stored(
-            conn, user_id, device_id, is_last_resort=is_last_resort, suites=suites, after=after, limit=_BATCH
-        )
+        rows = read(number, ref)
         yield from rows
         if len(rows) < _BATCH:
             return
-        after = rows[-1].seq
+        number, ref = rows[-1].place, rows[-1].ref
 
 
-def _issued(
-    conn: Connection, user_id: str, device_id: str, suites: tuple[int, ...], after: tuple[int, bytes]
-) -> Iterator[IssuedRow]:
-    while True:
-        rows = key_package_lists.list_issued(conn, user_id, device_id, suites=suites, after=after, limit=_BATCH)
-        yield from rows
-        if len(rows) < _BATCH:
-            return
-        after = rows[-1].issued_at_ms, rows[-1].ref
-
-
-def _to_stored(row: StoredRow, claimable_until_ms: int) -> key_package_pb2.StoredKeyPackage:
-    state = _AVAILABLE if row.not_after_ms > claimable_until_ms else _EXPIRED
-    return _to_proto(row, state, row.issued_at_ms)
-
-
-def _to_issued(row: IssuedRow) -> key_package_pb2.StoredKeyPackage:
-    return _to_proto(row, _CLAIMED, row.issued_at_ms)
-
-
-def _to_proto(
-    row: StoredRow | IssuedRow, state: key_package_pb2.KeyPackageState, issued_at_ms: int | None
-) -> key_package_pb2.StoredKeyPackage:
+def _to_proto(row: ListedRow, state: key_package_pb2.KeyPackageState) -> key_package_pb2.StoredKeyPackage:
     return key_package_pb2.StoredKeyPackage(
         ref=row.ref,
         cipher_suite=row.suite,
@@ -186,5 +177,5 @@ def _to_proto(
         not_before=to_timestamp(row.not_before_ms),
         not_after=to_timestamp(row.not_after_ms),
         upload_time=to_timestamp(row.uploaded_at_ms),
-        claim_time=None if issued_at_ms is None else to_timestamp(issued_at_ms),
+        claim_time=None if row.issued_at_ms is None else to_timestamp(row.issued_at_ms),
     )
