@@ -35,7 +35,7 @@ from dmls.engine.records import put_key_package, put_list, put_member_since, put
 from dmls.engine.refusals import note_acceptance, take_refusal
 from dmls.engine.sending import encrypt_event
 from dmls.engine.sources import EventFacts, auth_events_of, is_spent
-from dmls.engine.state import Draft, RoomState, TrackedVote
+from dmls.engine.state import Draft, RoomState, TrackedVote, no_random
 from dmls.engine.survey import known_survey
 from dmls.engine.upkeep import act, next_wake_ms, note_wants, purge
 from dmls.errors import DMLSError
@@ -77,7 +77,7 @@ class RoomEngine:
             CodecError: a record is not one of an engine.
         """
         engine = cls(load_room(RoomState(room_id, agent, suite), records))
-        draft = engine._draft(0, _no_random, {})
+        draft = engine._draft(0, no_random, {})
         mark_removals(draft, draft.state.graph.removals())
         refresh_head(draft)
         engine._state = replace(draft.state, head_since_ms=engine._state.head_since_ms)
@@ -138,10 +138,6 @@ def _may_end_retention(before: RoomState, after: RoomState) -> bool:
         or after.stand != before.stand
         or after.membership.joined() != before.membership.joined()
     )
-
-
-def _no_random(_size: int) -> bytes:
-    return b""
 
 
 def _take(draft: Draft, happened: Input) -> None:

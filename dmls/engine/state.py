@@ -42,7 +42,7 @@ from dmls.mls.group.leaf import KeyPackageBundle
 from dmls.mls.group.state import GroupState
 from dmls.mls.messages.key_package import KeyPackage
 
-__all__ = ["Anchor", "Draft", "HeldEpoch", "Memo", "NodeEntry", "Plaintext", "Refusal", "RoomState", "TrackedVote"]
+__all__ = ["Anchor", "Draft", "HeldEpoch", "Memo", "NodeEntry", "Plaintext", "Refusal", "RoomState", "TrackedVote", "no_random"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,3 +301,8 @@ class Draft:
             tuple(self.unparked),
             wake_at_ms,
         )
+
+
+def no_random(_size: int) -> bytes:
+    """Stand for the source of randomness in a draft that draws none."""
+    return b""

@@ -13,7 +13,7 @@ from dmls.engine.state import RoomState
 from dmls.errors import CodecError
 from dmls.forks.graph import Device
 from dmls.ids import CommitRef, RoomId
-from dmls.mls.codec import decode, encode, opaque, struct, uint8, uint32
+from dmls.mls.codec import decode, encode, opaque, struct, uint32
 
 __all__ = [
     "FORKED",
@@ -125,12 +125,7 @@ class _Notice:
     text: opaque
 
 
-@struct
-class _Version:
-    version: uint8
-
-
-_VERSION = encode(_Version(1))
+_VERSION = b"\x01"
 
 
 def encode_change(room_id: RoomId, change: Change) -> NewChange:

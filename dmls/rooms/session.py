@@ -114,9 +114,10 @@ class Session:
         return self._rooms[room_id].is_forgotten
 
     def revive(self, room_id: RoomId) -> None:
-        """Let a forgotten room be one like all others again."""
-        self._rooms[room_id].is_forgotten = False
-        self._revived.append(room_id)
+        """Let a room be one like all others again if it was forgotten."""
+        if self.is_forgotten(room_id):
+            self._rooms[room_id].is_forgotten = False
+            self._revived.append(room_id)
 
     def touch(self, room_id: RoomId) -> None:
         """Have what is due in a room done."""
@@ -209,6 +210,9 @@ class Session:
         if not self.env.is_service:
             return
         for room_id, before in self._before.items():
+            if room_id not in self.touched:
+                # Messages were read there, of which nobody is told.
+                continue
             after, room = self.state(room_id), self._rooms[room_id]
             happened: list[Change] = list(
                 find_changes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -17,10 +17,7 @@ from dmls.service.auth import ANONYMOUS, Caller, Role, local_homeserver
 from dmls.service.interceptors.around import Call
 from dmls.service.tokens import caller_of, digest_of
 
-__all__ = ["Authenticate", "Identities", "is_local_peer", "local_only"]
-
-Authenticate = Callable[[Call], Awaitable[Caller]]
-"""Says who makes a call."""
+__all__ = ["Identities", "is_local_peer"]
 
 _REMEMBERED_S: Final = 5.0
 """How long it is remembered what the store says of a token: a revoked one is good for so long at most."""
@@ -41,16 +38,6 @@ def is_local_peer(peer: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def local_only(server_name: ServerName) -> Authenticate:
-    """Gives the authentication of a listener without TLS: callers on this machine are the homeserver, others nobody."""
-    homeserver = local_homeserver(server_name)
-
-    async def authenticate(call: Call) -> Caller:
-        return homeserver if is_local_peer(call.context.peer()) else ANONYMOUS
-
-    return authenticate
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class _Watch:
         self._files = files
         self._on_failure = on_failure
         self._lock = threading.Lock()
-        self._stamp = files.stamp() if files.certificate.exists() and files.key.exists() else ()
+        self._stamp: tuple[tuple[int, int], ...] = ()
 
     def configuration(self) -> grpc.ServerCertificateConfiguration:
         import grpc

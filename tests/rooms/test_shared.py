@@ -39,6 +39,15 @@ def twin(world: World, tmp_path: Path, seed: int) -> Iterator[Home]:
     made.store.close()
 
 
+def begin(world: World) -> tuple[Device, Device]:
+    """Let alice and dan join, and return their devices."""
+    alice, dan = world.homes["hs1"].add_device("alice"), world.homes["hs2"].add_device("dan")
+    world.join(ALICE, DAN)
+    world.settle()
+    world.let_time_pass(5)
+    return alice, dan
+
+
 def say(home: Home, world: World, device: Device, body: str) -> EventId:
     outcome, content = home.encrypt(device, body)
     assert outcome == "ok"
@@ -48,10 +57,7 @@ def say(home: Home, world: World, device: Device, body: str) -> EventId:
 
 def test_what_one_has_done_the_other_goes_on_with(world: World, twin: Home) -> None:
     one = world.homes["hs1"]
-    alice, dan = one.add_device("alice"), world.homes["hs2"].add_device("dan")
-    world.join(ALICE, DAN)
-    world.settle()
-    world.let_time_pass(5)
+    alice, dan = begin(world)
     for number in range(4):
         home = (one, twin)[number % 2]
         assert world.read(dan, say(home, world, alice, f"message {number}")) == ("ok", f"message {number}")
@@ -67,10 +73,7 @@ def test_what_one_has_done_the_other_goes_on_with(world: World, twin: Home) -> N
 
 def test_no_key_is_used_twice_when_both_send_at_once(world: World, twin: Home) -> None:
     one = world.homes["hs1"]
-    alice, dan = one.add_device("alice"), world.homes["hs2"].add_device("dan")
-    world.join(ALICE, DAN)
-    world.settle()
-    world.let_time_pass(5)
+    alice, dan = begin(world)
     together = threading.Barrier(4)
     payload = Payload("m.room.message", {"body": "x"}, ROOM)
 
@@ -93,11 +96,8 @@ def test_no_key_is_used_twice_when_both_send_at_once(world: World, twin: Home) -
 
 
 def test_both_wake_the_rooms_and_one_does_what_is_due(world: World, twin: Home) -> None:
-    one, hs2 = world.homes["hs1"], world.homes["hs2"]
-    alice, dan = one.add_device("alice"), hs2.add_device("dan")
-    world.join(ALICE, DAN)
-    world.settle()
-    world.let_time_pass(5)
+    one = world.homes["hs1"]
+    alice, dan = begin(world)
     assert world.read(dan, world.say(alice, "both are here"))[0] == "ok"
     world.set_membership(DAN, Membership.LEAVE)
     world.settle()
@@ -118,10 +118,7 @@ def test_both_wake_the_rooms_and_one_does_what_is_due(world: World, twin: Home) 
 
 def test_an_event_that_both_are_told_of_is_taken_in_once(world: World, twin: Home) -> None:
     one = world.homes["hs1"]
-    alice, dan = one.add_device("alice"), world.homes["hs2"].add_device("dan")
-    world.join(ALICE, DAN)
-    world.settle()
-    world.let_time_pass(5)
+    alice, dan = begin(world)
     event_id = world.say(dan, "once")
     event = next(event for event in world.timeline[ROOM] if event.event_id == event_id)
     results = [

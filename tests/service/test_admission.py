@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from dmls.client.failures import CallFailure, read_rpc_error
 from dmls.ids import ServerName
 from dmls.service.auth import ANONYMOUS, Caller, local_homeserver
-from dmls.service.identity import local_only
+from dmls.service.identity import is_local_peer
 from dmls.service.interceptors.admission import current_caller
 from dmls.service.interceptors.around import Call
 from dmls.service.interceptors.chain import interceptors
@@ -67,7 +67,10 @@ async def _service(
 
 
 def _local() -> list[grpc.aio.ServerInterceptor]:
-    return interceptors(HERE, local_only(HERE))
+    async def authenticate(call: Call) -> Caller:
+        return local_homeserver(HERE) if is_local_peer(call.context.peer()) else ANONYMOUS
+
+    return interceptors(HERE, authenticate)
 
 
 def _get_device(user_id: str, chain: Sequence[grpc.aio.ServerInterceptor]) -> tuple[CallFailure | None, list[Caller]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from devicestore import Connection
 from devicestore.errors import StoreError
 from dmls.service.core import Core, Record, no_record
 from dmls.service.status import to_failure
@@ -21,11 +20,7 @@ def run_maintenance(
     answer = admin_pb2.RunMaintenanceResponse(
         results=[_run(core, task, dry_run=request.dry_run) for task in request.tasks or TASKS]
     )
-
-    def work(conn: Connection) -> None:
-        record(conn, answer)
-
-    core.store.write(work).result()
+    core.store.write(lambda conn: record(conn, answer)).result()
     return answer
 
 

@@ -51,16 +51,16 @@ def update_room_state(
         if request.version == held or (request.version < held and not request.reset):
             core.staged.pop(room_id, None)
             return _answer(room_pb2.ROOM_STATE_OUTCOME_DUPLICATE, state)
-        if request.WhichOneof("change") == "delta" and not request.base_version == held and not _continues_full(core, request):
-            raise ConflictError(f"the service holds version {held} of the room's state; send the full state")
-        if session.is_forgotten(room_id) and request.WhichOneof("change") == "delta" and not _continues_full(core, request):
-            raise ConflictError("the room was forgotten; send the full state")
+        if request.WhichOneof("change") == "delta" and not _continues_full(core, request):
+            if request.base_version != held:
+                raise ConflictError(f"the service holds version {held} of the room's state; send the full state")
+            if session.is_forgotten(room_id):
+                raise ConflictError("the room was forgotten; send the full state")
         parts = _take_part(core, request)
         if request.more:
             core.staged[room_id] = parts
             return _answer(room_pb2.ROOM_STATE_OUTCOME_STAGED, state)
-        if session.is_forgotten(room_id):
-            session.revive(room_id)
+        session.revive(room_id)
         session.step(room_id, _to_input(parts, state))
         core.staged.pop(room_id, None)
         return _answer(room_pb2.ROOM_STATE_OUTCOME_APPLIED, session.state(room_id))

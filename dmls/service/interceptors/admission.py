@@ -16,9 +16,11 @@ from dmls.service.limits import Limits
 from dmls.service.resources import resource_of
 from dmls.service.validation import check
 
-__all__ = ["AdmissionInterceptor", "current_caller"]
+__all__ = ["AdmissionInterceptor", "Authenticate", "current_caller"]
 
 Authenticate = Callable[[Call], Awaitable[Caller]]
+"""Says who makes a call; what it raises is told as of any call."""
+
 _PACKAGE = "/dmls.v1."
 _current: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import grpc
 
 from dmls.ids import ServerName
-from dmls.service.auth import Caller
 from dmls.service.interceptors.access_log import AccessLogInterceptor
-from dmls.service.interceptors.admission import AdmissionInterceptor
-from dmls.service.interceptors.around import Call
+from dmls.service.interceptors.admission import AdmissionInterceptor, Authenticate
 from dmls.service.interceptors.deadline import DEFAULT_LIMIT_S, DeadlineInterceptor
 from dmls.service.interceptors.errors import ErrorInterceptor
 from dmls.service.interceptors.request_id import RequestIdInterceptor
@@ -21,7 +17,7 @@ __all__ = ["interceptors"]
 
 def interceptors(
     server_name: ServerName,
-    authenticate: Callable[[Call], Awaitable[Caller]],
+    authenticate: Authenticate,
     *,
     limits: Limits | None = None,
     deadline_s: float = DEFAULT_LIMIT_S,
@@ -33,7 +29,7 @@ def interceptors(
 
     Args:
         server_name: The homeserver that the service serves.
-        authenticate: Says who makes a call; what it raises is told as of any call.
+        authenticate: Says who makes a call.
         limits: The limits of requests. None: the defaults.
         deadline_s: Seconds that a call may take, Watch streams excepted.
     """
